@@ -598,10 +598,16 @@ def by_themselves(dfal):
         dfal.refuses(69, *words, environment={"SLURM_STEP_NUM_TASKS": "3"}, says=["3 tasks of this Slurm step", *says])
         dfal.refuses(64, *words, "--comm", "mpi", says=["--comm", f"{name} is done by one process"])
     part = ("score", "net.h5", "pool.h5", "--shard", "1/2", "-o")
-    for words in ((*part, "x.h5"), ("run", "run.yaml", "--trial", "1/2", "-o", "x")):
+    # Each has its own, which the number of the process tells.
+    own = 'exec "$@" --shard "$((OMPI_COMM_WORLD_RANK + 1))/2" -o "shard$OMPI_COMM_WORLD_RANK.h5"'
+    run(dfal, 2, "-q", "score", "net.h5", "pool.h5", shell=own)
+    dfal.run("-q", *part[:3], "--shard", "2/2", "-o", "task.h5", environment={"SLURM_STEP_NUM_TASKS": "3", "SLURM_PROCID": "1"})
+    same_bits(dfal.at("shard1.h5"), dfal.at("task.h5"))
+    for words in (("score", "net.h5", "pool.h5", "--shard", "4/4", "-o", "x.h5"), ("run", "run.yaml", "--trial", "4/4", "-o", "x")):
         says = [f"would each do all that {words[-4]} names", "share it by", "--comm mpi", "--comm self"]
         refuses(dfal, 2, 69, *words, says=["2 processes of mpirun", *says])
-        dfal.refuses(69, *words, environment={"SLURM_STEP_NUM_TASKS": "3"}, says=["3 tasks of this Slurm step", "srun --mpi=pmix", *says])
+        dfal.refuses(69, *words, environment={"SLURM_STEP_NUM_TASKS": "3", "SLURM_PROCID": "2"},
+                     says=["3 tasks of this Slurm step", "srun --mpi=pmix", *says])
     check(not [name for name in os.listdir(dfal.folder) if name.startswith("x")], "a refused command has left something")
     dfal.run("-q", *part, "one.h5", environment={"SLURM_STEP_NUM_TASKS": "1"})
     run(dfal, 1, "-q", *part, "first.h5")

@@ -126,7 +126,7 @@ void print_cell(const char *text); /* of a table in Markdown */
 
 /* rank_of_many.c: which way of ranks the context gets; whether this process prints results, and whether what
  * ended it is said by another. */
-dfal_status choose_ranks(struct session *session, const struct command *command);
+dfal_status choose_ranks(struct session *session, const struct command *command, const void *args);
 bool is_speaker(const struct session *session);
 bool is_told_by_rank_0(const struct session *session, const char *sentence);
 

@@ -133,7 +133,7 @@ static dfal_status run_command(struct session *session, struct parsed *parsed, c
     }
     if (session->version)
         return print_version(session);
-    dfal_status status = choose_ranks(session, parsed->command);
+    dfal_status status = choose_ranks(session, parsed->command, parsed->args);
     if (status == DFAL_OK)
         status = session_open(session, command_line);
     if (status == DFAL_OK)

@@ -39,15 +39,29 @@ static bool has_output(const struct session *session)
     return (is_given(session, "output") || is_given(session, "confusion")) && !is_only_asked(session);
 }
 
+/* --shard or --trial of a command that has parts, else NULL. */
+static const struct option *part_option(const struct command *command)
+{
+    const struct option *shard = find_command_option(command, "shard");
+    return shard != NULL ? shard : find_command_option(command, "trial");
+}
+
+/* Has each of them a part of its own, as of --shard $((SLURM_PROCID + 1))/8? Of those that all have the same
+ * one goes on, and the others are told. */
+static bool is_own_part(const struct option *option, const void *args, const struct started *started)
+{
+    const int32_t *part = (const void *)((const char *)args + option->offset);
+    return *part == number_of(started->by_mpirun ? "OMPI_COMM_WORLD_RANK" : "SLURM_PROCID");
+}
+
 /* Several processes, and each would take itself for the only one. */
 static dfal_status refuse(const struct session *session, const struct command *command,
                           const struct started *started)
 {
     const char *who = started->by_mpirun ? "processes of mpirun" : "tasks of this Slurm step";
     const char *launcher = started->together ? "" : "srun --mpi=pmix and ";
-    const char *part = find_command_option(command, "shard") != NULL   ? "shard"
-                       : find_command_option(command, "trial") != NULL ? "trial"
-                                                                       : NULL;
+    const struct option *option = part_option(command);
+    const char *part = option != NULL ? option->name : NULL;
     const long long count = (long long)started->count;
     if (!command->ranks)
         return usage_error(DFAL_E_UNAVAILABLE,
@@ -69,11 +83,12 @@ static dfal_status refuse(const struct session *session, const struct command *c
                        count, who, own);
 }
 
-dfal_status choose_ranks(struct session *session, const struct command *command)
+dfal_status choose_ranks(struct session *session, const struct command *command, const void *args)
 {
     const struct started started = look();
     const bool given = strcmp(session->comm, "mpi") == 0, self = strcmp(session->comm, "self") == 0;
-    const bool part = is_given(session, "shard") || is_given(session, "trial");
+    const struct option *option = part_option(command);
+    const bool part = option != NULL && is_given(session, option->name);
     session->options.comm = "self";
     if (given && !command->ranks)
         return usage_error(DFAL_E_USAGE,
@@ -83,7 +98,7 @@ dfal_status choose_ranks(struct session *session, const struct command *command)
         return DFAL_OK;
     if (given || (command->ranks && started.together && !part && !is_only_asked(session)))
         session->options.comm = "mpi";
-    else if (has_output(session))
+    else if (has_output(session) && !(part && is_own_part(option, args, &started)))
         return refuse(session, command, &started);
     return DFAL_OK;
 }
