@@ -268,3 +268,37 @@ dfal_status df_cudnn_is_strict(descriptor engine, bool half, bool *strict)
                   behaviour[i] != CUDNN_BEHAVIOR_NOTE_CUBLASLT_DEPENDENCY;
     return DFAL_OK;
 }
+
+static dfal_status read_knob(struct df_cudnn_knob *out, cudnnBackendDescriptor_t info)
+{
+    static const char *const what = "reading a knob's range";
+    int64_t one;
+    DF_TRY(df_cudnn_get(info, CUDNN_ATTR_KNOB_INFO_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &one, &out->type, what));
+    DF_TRY(
+        df_cudnn_get(info, CUDNN_ATTR_KNOB_INFO_MINIMUM_VALUE, CUDNN_TYPE_INT64, 1, &one, &out->min, what));
+    DF_TRY(
+        df_cudnn_get(info, CUDNN_ATTR_KNOB_INFO_MAXIMUM_VALUE, CUDNN_TYPE_INT64, 1, &one, &out->max, what));
+    DF_TRY(df_cudnn_get(info, CUDNN_ATTR_KNOB_INFO_STRIDE, CUDNN_TYPE_INT64, 1, &one, &out->stride, what));
+    out->stride = out->stride > 0 ? out->stride : 1;
+    return DFAL_OK;
+}
+
+dfal_status df_cudnn_knobs(struct df_cudnn_knob knobs[CUDNN_KNOB_TYPE_COUNTS], int *count,
+                           cudnnBackendDescriptor_t engine)
+{
+    cudnnBackendDescriptor_t infos[CUDNN_KNOB_TYPE_COUNTS] = {NULL};
+    int64_t found = 0;
+    dfal_status status;
+    *count = 0;
+    for (int i = 0; i < CUDNN_KNOB_TYPE_COUNTS; i++)
+        DF_TRY_TO(done, status, df_cudnn_create(&infos[i], CUDNN_BACKEND_KNOB_INFO_DESCRIPTOR));
+    DF_TRY_TO(done, status,
+              df_cudnn_get(engine, CUDNN_ATTR_ENGINE_KNOB_INFO, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                           CUDNN_KNOB_TYPE_COUNTS, &found, infos, "reading an engine's knobs"));
+    for (; *count < found && *count < CUDNN_KNOB_TYPE_COUNTS; (*count)++)
+        DF_TRY_TO(done, status, read_knob(&knobs[*count], infos[*count]));
+done:
+    for (int i = 0; i < CUDNN_KNOB_TYPE_COUNTS; i++)
+        df_cudnn_drop(infos[i]);
+    return status;
+}

@@ -60,4 +60,13 @@ void df_cudnn_graph_clear(struct df_cudnn_graph *graph);
  * compiled, with its own kernels? */
 dfal_status df_cudnn_is_strict(cudnnBackendDescriptor_t engine, bool half, bool *strict);
 
+/* A knob of an engine: min, min + stride, ... at most max. */
+struct df_cudnn_knob {
+    cudnnBackendKnobType_t type;
+    int64_t min, max, stride;
+};
+/* The knobs that an engine has. */
+dfal_status df_cudnn_knobs(struct df_cudnn_knob knobs[CUDNN_KNOB_TYPE_COUNTS], int *count,
+                           cudnnBackendDescriptor_t engine);
+
 #endif

@@ -205,39 +205,21 @@ static struct df_cudnn_choice preference_of(const struct df_cudnn_problem *p)
     return preference;
 }
 
-/* Choose the value of a knob with which bits do not depend on the place of a row, or, with half, no sum is
- * cut. Other knobs are left as the engine has them. */
-static dfal_status calm_knob(struct df_cudnn_choice *choice, descriptor info, bool half)
-{
-    static const char *const what = "reading a knob's range";
-    cudnnBackendKnobType_t type;
-    int64_t least, one;
-    DF_TRY(df_cudnn_get(info, CUDNN_ATTR_KNOB_INFO_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &one, &type, what));
-    DF_TRY(df_cudnn_get(info, CUDNN_ATTR_KNOB_INFO_MINIMUM_VALUE, CUDNN_TYPE_INT64, 1, &one, &least, what));
-    if (type == CUDNN_KNOB_TYPE_STREAM_K || (half && type == CUDNN_KNOB_TYPE_SPLIT_K_SLC)) {
-        choice->knobs[choice->knob_count].type = type;
-        choice->knobs[choice->knob_count++].value = least;
-    }
-    return DFAL_OK;
-}
-
-/* An engine that is configured without knobs does not tell how they stand: those that matter are chosen. */
+/* An engine that is configured without knobs does not tell how they stand. Chosen are those that may make
+ * bits depend on the place of a row, and, with half, cut sums. */
 static dfal_status calm_knobs(struct df_cudnn_choice *choice, descriptor engine, bool half)
 {
-    descriptor infos[CUDNN_KNOB_TYPE_COUNTS] = {NULL};
-    int64_t count = 0;
-    dfal_status status;
-    for (int i = 0; i < CUDNN_KNOB_TYPE_COUNTS; i++)
-        DF_TRY_TO(done, status, df_cudnn_create(&infos[i], CUDNN_BACKEND_KNOB_INFO_DESCRIPTOR));
-    DF_TRY_TO(done, status,
-              df_cudnn_get(engine, CUDNN_ATTR_ENGINE_KNOB_INFO, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                           CUDNN_KNOB_TYPE_COUNTS, &count, infos, "reading an engine's knobs"));
-    for (int64_t i = 0; i < count && i < CUDNN_KNOB_TYPE_COUNTS; i++)
-        DF_TRY_TO(done, status, calm_knob(choice, infos[i], half));
-done:
-    for (int i = 0; i < CUDNN_KNOB_TYPE_COUNTS; i++)
-        df_cudnn_drop(infos[i]);
-    return status;
+    struct df_cudnn_knob knobs[CUDNN_KNOB_TYPE_COUNTS];
+    int count;
+    DF_TRY(df_cudnn_knobs(knobs, &count, engine));
+    for (int i = 0; i < count; i++) {
+        const cudnnBackendKnobType_t type = knobs[i].type;
+        if (type != CUDNN_KNOB_TYPE_STREAM_K && !(half && type == CUDNN_KNOB_TYPE_SPLIT_K_SLC))
+            continue;
+        choice->knobs[choice->knob_count].type = type;
+        choice->knobs[choice->knob_count++].value = knobs[i].min;
+    }
+    return DFAL_OK;
 }
 
 static dfal_status make_engine(descriptor engine, descriptor properties, descriptor graph, int64_t number)

@@ -7,38 +7,6 @@ typedef cudnnBackendDescriptor_t descriptor;
 
 enum { MANY_VALUES = 64 }; /* of a knob: more are not all tried */
 
-static dfal_status read_range(struct knob_range *out, descriptor info)
-{
-    static const char *const what = "reading a knob's range";
-    int64_t one;
-    DF_TRY(df_cudnn_get(info, CUDNN_ATTR_KNOB_INFO_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &one, &out->type, what));
-    DF_TRY(
-        df_cudnn_get(info, CUDNN_ATTR_KNOB_INFO_MINIMUM_VALUE, CUDNN_TYPE_INT64, 1, &one, &out->min, what));
-    DF_TRY(
-        df_cudnn_get(info, CUDNN_ATTR_KNOB_INFO_MAXIMUM_VALUE, CUDNN_TYPE_INT64, 1, &one, &out->max, what));
-    DF_TRY(df_cudnn_get(info, CUDNN_ATTR_KNOB_INFO_STRIDE, CUDNN_TYPE_INT64, 1, &one, &out->stride, what));
-    out->stride = out->stride > 0 ? out->stride : 1;
-    return DFAL_OK;
-}
-
-static dfal_status read_ranges(struct engine *out, descriptor engine)
-{
-    descriptor infos[CUDNN_KNOB_TYPE_COUNTS] = {NULL};
-    int64_t count = 0;
-    dfal_status status;
-    for (int i = 0; i < CUDNN_KNOB_TYPE_COUNTS; i++)
-        DF_TRY_TO(done, status, df_cudnn_create(&infos[i], CUDNN_BACKEND_KNOB_INFO_DESCRIPTOR));
-    DF_TRY_TO(done, status,
-              df_cudnn_get(engine, CUDNN_ATTR_ENGINE_KNOB_INFO, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                           CUDNN_KNOB_TYPE_COUNTS, &count, infos, "reading an engine's knobs"));
-    for (int i = 0; i < count && i < CUDNN_KNOB_TYPE_COUNTS; i++)
-        DF_TRY_TO(done, status, read_range(&out->knobs[out->knob_count++], infos[i]));
-done:
-    for (int i = 0; i < CUDNN_KNOB_TYPE_COUNTS; i++)
-        df_cudnn_drop(infos[i]);
-    return status;
-}
-
 /* *runs: there is an engine of this number for the graph. */
 static dfal_status read_engine(struct engine *out, bool *runs, descriptor properties, descriptor graph,
                                int64_t number)
@@ -54,7 +22,7 @@ static dfal_status read_engine(struct engine *out, bool *runs, descriptor proper
     *runs = cudnnBackendFinalize(engine) == CUDNN_STATUS_SUCCESS;
     if (*runs) {
         DF_TRY_TO(done, status, df_cudnn_is_strict(engine, false, &out->strict));
-        status = read_ranges(out, engine);
+        status = df_cudnn_knobs(out->knobs, &out->knob_count, engine);
     }
 done:
     df_cudnn_drop(engine);
@@ -94,7 +62,7 @@ struct df_cudnn_choice engine_first(const struct engine *engine)
     return choice;
 }
 
-static int64_t next_value(const struct knob_range *range, int64_t value)
+static int64_t next_value(const struct df_cudnn_knob *range, int64_t value)
 {
     if ((range->max - range->min) / range->stride < MANY_VALUES)
         return value + range->stride;

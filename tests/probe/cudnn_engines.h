@@ -5,16 +5,11 @@
 
 #include "backend/cuda_plan.h"
 
-struct knob_range {
-    cudnnBackendKnobType_t type;
-    int64_t min, max, stride; /* stride at least 1 */
-};
-
 struct engine {
     int64_t number;
     bool strict; /* as host/backend/cuda_graph.h has it */
     int knob_count;
-    struct knob_range knobs[CUDNN_KNOB_TYPE_COUNTS];
+    struct df_cudnn_knob knobs[CUDNN_KNOB_TYPE_COUNTS];
 };
 
 /* Give the engines that can run the problem; the caller frees *out with df_free. */

@@ -84,7 +84,7 @@ static void print_engine(const struct engine *engine)
 {
     printf("    engine %lld%s", (long long)engine->number, engine->strict ? " strict" : "");
     for (int i = 0; i < engine->knob_count; i++) {
-        const struct knob_range *k = &engine->knobs[i];
+        const struct df_cudnn_knob *k = &engine->knobs[i];
         printf("%s%d:[%lld..%lld]", i == 0 ? ", knobs " : " ", (int)k->type, (long long)k->min,
                (long long)k->max);
     }

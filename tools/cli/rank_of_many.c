@@ -39,13 +39,6 @@ static bool has_output(const struct session *session)
     return (is_given(session, "output") || is_given(session, "confusion")) && !is_only_asked(session);
 }
 
-/* --shard or --trial of a command that has parts, else NULL. */
-static const struct option *part_option(const struct command *command)
-{
-    const struct option *shard = find_command_option(command, "shard");
-    return shard != NULL ? shard : find_command_option(command, "trial");
-}
-
 /* Has each of them a part of its own, as of --shard $((SLURM_PROCID + 1))/8? Of those that all have the same
  * one goes on, and the others are told. */
 static bool is_own_part(const struct option *option, const void *args, const struct started *started)
@@ -60,7 +53,7 @@ static dfal_status refuse(const struct session *session, const struct command *c
 {
     const char *who = started->by_mpirun ? "processes of mpirun" : "tasks of this Slurm step";
     const char *launcher = started->together ? "" : "srun --mpi=pmix and ";
-    const struct option *option = part_option(command);
+    const struct option *option = find_part_option(command);
     const char *part = option != NULL ? option->name : NULL;
     const long long count = (long long)started->count;
     if (!command->ranks)
@@ -87,7 +80,7 @@ dfal_status choose_ranks(struct session *session, const struct command *command,
 {
     const struct started started = look();
     const bool given = strcmp(session->comm, "mpi") == 0, self = strcmp(session->comm, "self") == 0;
-    const struct option *option = part_option(command);
+    const struct option *option = find_part_option(command);
     const bool part = option != NULL && is_given(session, option->name);
     session->options.comm = "self";
     if (given && !command->ranks)

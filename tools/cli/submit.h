@@ -44,6 +44,8 @@ void submit_clear(struct submit *submit);
 
 /* The option of a command by that name, or NULL. */
 const struct option *find_command_option(const struct command *command, const char *name);
+/* --shard or --trial of a command that has parts, else NULL. */
+const struct option *find_part_option(const struct command *command);
 dfal_status submit_no_memory(void);
 
 #endif

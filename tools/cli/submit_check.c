@@ -23,6 +23,12 @@ const struct option *find_command_option(const struct command *command, const ch
     return NULL;
 }
 
+const struct option *find_part_option(const struct command *command)
+{
+    const struct option *shard = find_command_option(command, "shard");
+    return shard != NULL ? shard : find_command_option(command, "trial");
+}
+
 /* Global options in front of COMMAND are submit's, and most would do nothing there. */
 static dfal_status check_globals(const struct session *session)
 {
@@ -75,9 +81,8 @@ static dfal_status parse_inside(struct submit *submit, const char *const *operan
     if (output != NULL)
         submit->out = *(const char *const *)(const void *)((char *)submit->parsed.args + output->offset);
     submit->ranks = submit->args->array == 0 && (submit->args->nodes > 1 || asks_for_ranks(submit));
-    submit->part_option = find_command_option(command, "shard") != NULL   ? "shard"
-                          : find_command_option(command, "trial") != NULL ? "trial"
-                                                                          : NULL;
+    const struct option *part = find_part_option(command);
+    submit->part_option = part != NULL ? part->name : NULL;
     return DFAL_OK;
 }
 
