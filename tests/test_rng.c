@@ -148,6 +148,33 @@ static void permutation_edges(void **state)
     df_fault_arm(DF_FAULT_ALLOC, 0);
 }
 
+/* A draw is the beginning of a permutation, in whichever order the indices come; fewer than asked for are all. */
+static void draws_begin_permutations(void **state)
+{
+    (void)state;
+    enum { N = 500 };
+    static const int64_t limits[] = {0, 1, 2, 77, N - 1, N, N + 5};
+    int64_t whole[N], drawn[N + 5];
+    assert_int_equal(df_random_permutation(whole, N, 5, DF_STREAM_VERIFY, 0), DFAL_OK);
+    for (size_t l = 0; l < sizeof limits / sizeof limits[0]; l++)
+        for (int backwards = 0; backwards < 2; backwards++) {
+            const int64_t expected = limits[l] < N ? limits[l] : N;
+            struct df_draw draw;
+            assert_int_equal(df_draw_open(&draw, limits[l], 5, DF_STREAM_VERIFY), DFAL_OK);
+            for (int64_t i = 0; i < N; i++)
+                df_draw_add(&draw, backwards ? N - 1 - i : i);
+            assert_int_equal(draw.count, expected);
+            df_draw_take(&draw, drawn);
+            df_draw_close(&draw);
+            assert_memory_equal(drawn, whole, (size_t)expected * sizeof *drawn);
+        }
+    struct df_draw none;
+    df_fault_arm(DF_FAULT_ALLOC, 1);
+    assert_int_equal(df_draw_open(&none, 1, 1, DF_STREAM_SUBSET), DFAL_E_MEMORY);
+    df_fault_arm(DF_FAULT_ALLOC, 0);
+    df_draw_close(&none);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +185,7 @@ int main(void)
         cmocka_unit_test(permutations_are_permutations),
         cmocka_unit_test(permutations_are_fair),
         cmocka_unit_test(permutation_edges),
+        cmocka_unit_test(draws_begin_permutations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,7 @@
 #include "score/pool_network.h"
 #include "store/labels.h"
 #include "store/network_file.h"
+#include "store/stream.h"
 #include "training_state.h"
 
 void(dfal_train_options_init)(struct dfal_train_options *options, size_t size)
@@ -83,40 +84,6 @@ static dfal_status check_options(struct job *job)
     return options->augment ? df_run_augment_parse(&job->augment, options->augment) : DFAL_OK;
 }
 
-static int compare_rows(const void *a, const void *b)
-{
-    int64_t x = ((const struct df_training_row *)a)->index, y = ((const struct df_training_row *)b)->index;
-    return (x > y) - (x < y);
-}
-
-/* Keep `subset` of the rows, drawn by the seed, in the pool's order. */
-static dfal_status draw_subset(struct job *job)
-{
-    int64_t *order = NULL, subset = job->options->subset;
-    struct df_training_row *kept = NULL;
-    dfal_status status = DFAL_OK;
-    if (subset == 0 || subset == job->count)
-        return DFAL_OK;
-    if (subset > job->count)
-        DF_FAIL(DFAL_E_DATA, "%s: a subset of %lld was asked for, but only %lld rows have labels",
-                job->pool_path, (long long)subset, (long long)job->count);
-    DF_TRY_TO(done, status, df_alloc(&order, job->count, sizeof(*order)));
-    DF_TRY_TO(done, status, df_alloc(&kept, subset, sizeof(*kept)));
-    DF_TRY_TO(done, status,
-              df_random_permutation(order, job->count, job->context->options.seed, DF_STREAM_SUBSET, 0));
-    for (int64_t i = 0; i < subset; i++)
-        kept[i] = job->rows[order[i]];
-    qsort(kept, (size_t)subset, sizeof(*kept), compare_rows);
-    df_free(job->rows);
-    job->rows = kept;
-    job->count = subset;
-    kept = NULL;
-done:
-    df_free(order);
-    df_free(kept);
-    return status;
-}
-
 static dfal_status check_classes(const struct job *job)
 {
     for (int64_t i = 1; i < job->count; i++)
@@ -126,19 +93,66 @@ static dfal_status check_classes(const struct job *job)
             job->pool_path, (long long)job->count, job->rows[0].label);
 }
 
+static bool has_label(const struct df_pool *pool, int64_t row)
+{
+    return pool->labels && pool->labels[row] >= 0 && !(pool->skipped && pool->skipped[row]);
+}
+
+static int64_t count_labelled(const struct df_pool *pool)
+{
+    int64_t count = 0;
+    for (int64_t row = 0; row < pool->count; row++)
+        count += has_label(pool, row);
+    return count;
+}
+
+/* Numbers among the labelled rows of the `subset` that the seed draws (fresh, ascending). */
+static dfal_status draw_subset(int64_t **chosen, const struct job *job, int64_t labelled)
+{
+    const int64_t subset = job->options->subset;
+    struct df_draw draw;
+    if (subset > labelled)
+        DF_FAIL(DFAL_E_DATA, "%s: a subset of %lld was asked for, but only %lld rows have labels",
+                job->pool_path, (long long)subset, (long long)labelled);
+    DF_TRY(df_alloc(chosen, subset, sizeof **chosen));
+    const dfal_status status = df_draw_open(&draw, subset, job->context->options.seed, DF_STREAM_SUBSET);
+    if (status != DFAL_OK) {
+        df_free(*chosen);
+        *chosen = NULL;
+        return status;
+    }
+    for (int64_t i = 0; i < labelled; i++)
+        df_draw_add(&draw, i);
+    df_draw_take(&draw, *chosen);
+    qsort(*chosen, (size_t)subset, sizeof **chosen, df_compare_rows);
+    return DFAL_OK;
+}
+
+/* The labelled rows of the pool, or the drawn ones, in its order. */
 static dfal_status collect_rows(struct job *job)
 {
     const struct df_pool *pool = job->pool;
     if (pool->count == 0)
         DF_FAIL(DFAL_E_DATA, "%s: the pool has no samples, expected at least two", job->pool_path);
-    DF_TRY(df_alloc(&job->rows, pool->count, sizeof(*job->rows)));
-    for (int64_t i = 0; pool->labels != NULL && i < pool->count; i++)
-        if (pool->labels[i] >= 0 && !(pool->skipped != NULL && pool->skipped[i]))
-            job->rows[job->count++] = (struct df_training_row){DF_ROW_POOL, i, pool->labels[i], 1.0F};
-    if (job->count == 0)
+    const int64_t labelled = count_labelled(pool);
+    int64_t *chosen = NULL, wanted = labelled;
+    if (labelled == 0)
         DF_FAIL(DFAL_E_DATA, "%s: no row has a label, expected some in /labels or in a label file",
                 job->pool_path);
-    DF_TRY(draw_subset(job));
+    if (job->options->subset > 0) {
+        wanted = job->options->subset;
+        DF_TRY(draw_subset(&chosen, job, labelled));
+    }
+    const dfal_status status = df_alloc(&job->rows, wanted, sizeof(*job->rows));
+    for (int64_t row = 0, number = 0; status == DFAL_OK && job->count < wanted; row++) {
+        if (!has_label(pool, row))
+            continue;
+        if (!chosen || chosen[job->count] == number)
+            job->rows[job->count++] = (struct df_training_row){DF_ROW_POOL, row, pool->labels[row], 1.0F};
+        number++;
+    }
+    df_free(chosen);
+    DF_TRY(status);
     return check_classes(job);
 }
 

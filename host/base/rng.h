@@ -45,4 +45,18 @@ uint64_t df_random_child(uint64_t seed, enum df_stream stream, uint64_t index);
 dfal_status df_random_permutation(int64_t *order, int64_t n, uint64_t seed, enum df_stream stream,
                                   uint64_t salt);
 
+/* Draw `limit` of many indices without replacement: those with the least random bits, which for the indices
+ * 0..n-1 are the first of their permutation with salt 0. No more memory is taken than for those drawn. */
+struct df_draw {
+    uint64_t seed;
+    enum df_stream stream;
+    int64_t limit, count; /* count: of those drawn so far */
+    struct df_card *cards;
+};
+dfal_status df_draw_open(struct df_draw *draw, int64_t limit, uint64_t seed, enum df_stream stream);
+void df_draw_add(struct df_draw *draw, int64_t index); /* each index once */
+/* What was drawn, by random bits: order [draw->count]. The draw has ended; its memory is given back. */
+void df_draw_take(struct df_draw *draw, int64_t *order);
+void df_draw_close(struct df_draw *draw); /* one that was not taken, or was: either is fine */
+
 #endif

@@ -11,6 +11,7 @@
 #include "base/thread_pool.h"
 #include "run/branch.h"
 #include "run/side.h"
+#include "store/stream.h"
 
 enum {
     TRAIN_ROWS = 1024, /* at most, that a training is timed with */
@@ -214,12 +215,6 @@ static dfal_status measure_strategy(struct measure *m, int32_t s, struct df_run_
 
 /* ---- all of it ----------------------------------------------------------------------------------------- */
 
-static int by_row(const void *a_, const void *b_)
-{
-    const int64_t *a = a_, *b = b_;
-    return (*a > *b) - (*a < *b);
-}
-
 /* Rows drawn as those of a trial: the first are labelled, the next are candidates. */
 static dfal_status draw(struct measure *m)
 {
@@ -237,7 +232,7 @@ static dfal_status draw(struct measure *m)
         m->rows[i] = e->eligible[m->rows[i]];
     m->candidates = m->rows + m->most;
     memcpy(m->labelled, m->rows, (size_t)m->most * sizeof *m->labelled);
-    qsort(m->labelled, (size_t)m->most, sizeof *m->labelled, by_row);
+    qsort(m->labelled, (size_t)m->most, sizeof *m->labelled, df_compare_rows);
     for (int64_t i = 0; i < m->most; i++) {
         m->labels[i] = e->train->labels[m->labelled[i]];
         labels[i] = e->train->labels[m->rows[i]];

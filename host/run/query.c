@@ -29,21 +29,23 @@ static dfal_status choose(struct df_branch *branch, const int64_t *candidates, i
 dfal_status df_branch_add_initial(struct df_branch *branch)
 {
     struct df_experiment *e = branch->experiment;
-    int64_t n = e->config.initial, *order = NULL, *rows = NULL;
+    int64_t n = e->config.initial, *rows = NULL;
     int32_t *labels = NULL;
     dfal_status status;
-    DF_TRY_TO(done, status, df_alloc(&order, e->eligible_count, sizeof *order));
+    struct df_draw draw = {0};
+    DF_TRY_TO(done, status, df_draw_open(&draw, n, branch->seed, DF_STREAM_INITIAL));
     DF_TRY_TO(done, status, df_alloc(&rows, n, sizeof *rows));
     DF_TRY_TO(done, status, df_alloc(&labels, n, sizeof *labels));
-    DF_TRY_TO(done, status,
-              df_random_permutation(order, e->eligible_count, branch->seed, DF_STREAM_INITIAL, 0));
+    for (int64_t i = 0; i < e->eligible_count; i++)
+        df_draw_add(&draw, i);
+    df_draw_take(&draw, rows);
     for (int64_t i = 0; i < n; i++)
-        rows[i] = e->eligible[order[i]];
+        rows[i] = e->eligible[rows[i]];
     DF_TRY_TO(done, status, e->oracle->ask(e->oracle, rows, labels, n));
     DF_TRY_TO(done, status, df_run_state_add_rows(&branch->state, e->train, rows, labels, n));
     branch->state.annotations = n;
 done:
-    df_free(order);
+    df_draw_close(&draw);
     df_free(rows);
     df_free(labels);
     return status;

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -21,6 +22,7 @@
 #include "score/pass.h"
 #include "score/pool_network.h"
 #include "store/labels.h"
+#include "store/stream.h"
 
 static const double strict_tolerance = 1e-3, fast_tolerance = 5e-2, smallest_scale = 1e-3;
 
@@ -87,10 +89,14 @@ done:
     return status;
 }
 
-static dfal_status keep_statuses(void *user, int64_t begin, const struct df_rows *block)
+/* Rows that DeepFool did not run on hold a bound, or nothing. */
+static dfal_status draw_rows(void *user, int64_t begin, const struct df_rows *block)
 {
-    uint8_t *statuses = user;
-    memcpy(statuses + begin, block->column[DF_SCORES_status], (size_t)block->count);
+    struct df_draw *draw = user;
+    const uint8_t *status = block->column[DF_SCORES_status];
+    for (int64_t i = 0; i < block->count; i++)
+        if (status[i] != DFAL_SCORE_PRUNED && status[i] != DFAL_SCORE_UNSCORED)
+            df_draw_add(draw, begin + i);
     return DFAL_OK;
 }
 
@@ -108,36 +114,25 @@ static dfal_status keep_chosen(void *user, int64_t begin, const struct df_rows *
     return DFAL_OK;
 }
 
-/* Seeded rows of the file, in file order. Rows that DeepFool did not run on hold a bound, or nothing. */
+/* Seeded rows of the file, in file order. */
 static dfal_status choose(struct comparison *c, struct df_rows_reader *reader, int64_t samples, uint64_t seed)
 {
-    const int64_t count = df_rows_count(reader);
-    enum { CHOSEN = UINT8_MAX }; /* no status */
-    int64_t *order = NULL;
-    uint8_t *statuses = NULL;
+    const int64_t most = samples < df_rows_count(reader) ? samples : df_rows_count(reader);
+    struct df_draw draw;
     dfal_status status;
-    DF_TRY_TO(done, status, df_alloc(&order, count, sizeof *order));
-    DF_TRY_TO(done, status, df_alloc(&statuses, count, sizeof *statuses));
-    DF_TRY_TO(done, status, df_rows_each(reader, false, keep_statuses, statuses));
-    DF_TRY_TO(done, status, df_random_permutation(order, count, seed, DF_STREAM_VERIFY, 0));
-    for (int64_t i = 0; i < count && c->count < samples; i++) {
-        if (statuses[order[i]] == DFAL_SCORE_PRUNED || statuses[order[i]] == DFAL_SCORE_UNSCORED)
-            continue;
-        statuses[order[i]] = CHOSEN;
-        c->count++;
-    }
+    DF_TRY_TO(done, status, df_draw_open(&draw, most, seed, DF_STREAM_VERIFY));
+    DF_TRY_TO(done, status, df_rows_each(reader, false, draw_rows, &draw));
+    c->count = draw.count;
     DF_TRY_TO(done, status, df_alloc(&c->rows, c->count, sizeof *c->rows));
     DF_TRY_TO(done, status, df_alloc(&c->stored, c->count, sizeof *c->stored));
     DF_TRY_TO(done, status, df_alloc(&c->again, c->count, sizeof *c->again));
     DF_TRY_TO(done, status, df_alloc(&c->reference, c->count, sizeof *c->reference));
     DF_TRY_TO(done, status, df_alloc(&c->differs, c->count, sizeof *c->differs));
-    for (int64_t i = 0, at = 0; i < count; i++)
-        if (statuses[i] == CHOSEN)
-            c->rows[at++] = i;
+    df_draw_take(&draw, c->rows);
+    qsort(c->rows, (size_t)c->count, sizeof *c->rows, df_compare_rows);
     status = df_rows_each(reader, false, keep_chosen, c);
 done:
-    df_free(order);
-    df_free(statuses);
+    df_draw_close(&draw);
     return status;
 }
 

@@ -116,19 +116,6 @@ int64_t df_view_candidate(const struct df_view *view, int64_t row)
 
 /* ---- the candidates ------------------------------------------------------------------------------------ */
 
-struct keyed {
-    uint64_t bits;
-    int64_t row;
-};
-
-static int compare_keyed(const void *a_, const void *b_)
-{
-    const struct keyed *a = a_, *b = b_;
-    if (a->bits != b->bits)
-        return a->bits < b->bits ? -1 : 1;
-    return (a->row > b->row) - (a->row < b->row);
-}
-
 static bool ascending(const int64_t *rows, int64_t n)
 {
     for (int64_t i = 1; i < n; i++)
@@ -141,15 +128,11 @@ static bool ascending(const int64_t *rows, int64_t n)
  * other members decide about a row's number. */
 static dfal_status draw(int64_t *rows, int64_t m, const int64_t *candidates, int64_t n, uint64_t seed)
 {
-    struct keyed *keyed;
-    DF_TRY(df_alloc(&keyed, n, sizeof *keyed));
+    struct df_draw draw;
+    DF_TRY(df_draw_open(&draw, m, seed, DF_STREAM_CANDIDATES));
     for (int64_t i = 0; i < n; i++)
-        keyed[i] = (struct keyed){df_random_bits(seed, DF_STREAM_CANDIDATES, (uint64_t)candidates[i]),
-                                  candidates[i]};
-    qsort(keyed, (size_t)n, sizeof *keyed, compare_keyed);
-    for (int64_t i = 0; i < m; i++)
-        rows[i] = keyed[i].row;
-    df_free(keyed);
+        df_draw_add(&draw, candidates[i]);
+    df_draw_take(&draw, rows);
     return DFAL_OK;
 }
 
