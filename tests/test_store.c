@@ -315,6 +315,31 @@ static struct df_rows_head make_head(void)
                                  .units = "raw"};
 }
 
+/* The columns that were asked for and the status; the others are not there, also when rows are left out. */
+static void read_some_columns(const struct df_scores *part)
+{
+    const int64_t kept[] = {part->index[1], part->index[2], part->index[7]};
+    struct df_rows_head read;
+    struct df_scores found;
+    test_ok(df_scores_read_columns(at("shard.h5"), &read, 1U << DF_SCORES_label, &found));
+    assert_null(found.margin);
+    assert_null(found.adversarial_class);
+    assert_null(found.iterations);
+    assert_null(found.first_margin);
+    assert_null(found.logit_gap);
+    assert_int_equal(found.count, part->count);
+    assert_memory_equal(found.index, part->index, (size_t)part->count * sizeof *part->index);
+    assert_memory_equal(found.status, part->status, (size_t)part->count);
+    assert_memory_equal(found.label, part->label, (size_t)part->count * sizeof *part->label);
+    test_ok(df_scores_keep(&found, kept, 3));
+    assert_int_equal(found.count, 3);
+    assert_int_equal(found.label[0], part->label[1]);
+    assert_int_equal(found.label[2], part->label[7]);
+    assert_int_equal(found.status[2], part->status[7]);
+    df_scores_clear(&found);
+    df_rows_head_clear(&read);
+}
+
 static void test_scores_round_trip(void **state)
 {
     (void)state;
@@ -356,6 +381,7 @@ static void test_scores_round_trip(void **state)
     df_rows_head_clear(&read);
     test_ok(df_scores_read(at("shard.h5"), &read, NULL));
     df_rows_head_clear(&read);
+    read_some_columns(&part);
     test_ok(df_rows_create(&writer, at("part.h5"), &df_scores_kind, &head, 20, false, false));
     test_ok(df_rows_append(writer, &part.rows));
     test_error(df_rows_finish(writer), DFAL_E_INTERNAL, "10 of 20");

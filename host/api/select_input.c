@@ -190,16 +190,29 @@ static dfal_status check_covered(const struct df_select_job *job)
     return DFAL_OK;
 }
 
+/* The columns that a strategy or its queries look at: a table of a pool of 1e9 rows takes as many GB as it has
+ * bytes a row. */
+static unsigned columns_for(int asks)
+{
+    unsigned columns = 0;
+    if (asks & DF_ASKS_MARGINS)
+        columns |= 1U << DF_SCORES_margin | 1U << DF_SCORES_label | 1U << DF_SCORES_adversarial_class;
+    if (asks & DF_ASKS_LOGIT_GAPS)
+        columns |= 1U << DF_SCORES_logit_gap;
+    return columns;
+}
+
 static dfal_status take_scores(struct df_select_job *job)
 {
     const char *path = job->options->scores_path;
-    DF_TRY(df_scores_read_columns(path, &job->head, &job->scores));
+    const int asks = df_strategy_asks(job->strategy, &job->values);
+    DF_TRY(df_scores_read_columns(path, &job->head, columns_for(asks), &job->scores));
     DF_TRY(check_origin(job, path, job->head.network_sha256, job->head.pool_fingerprint));
     for (int64_t i = 0; i < job->scores.count; i++)
         if (i ? job->scores.index[i] <= job->scores.index[i - 1] : job->scores.index[0] < 0)
             DF_FAIL(DFAL_E_DATA, "%s: /index[%lld] is %lld, expected ascending rows", path, (long long)i,
                     (long long)job->scores.index[i]);
-    if (df_strategy_asks(job->strategy, &job->values) & (DF_ASKS_MARGINS | DF_ASKS_LOGIT_GAPS))
+    if (asks & (DF_ASKS_MARGINS | DF_ASKS_LOGIT_GAPS))
         DF_TRY(check_covered(job));
     DF_TRY(compare_deepfool(job, &job->deepfool));
     DF_TRY(check_rows(job, path, &job->scores.hashes, job->scores.count));

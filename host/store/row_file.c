@@ -35,14 +35,21 @@ int64_t df_rows_bytes(const struct df_rows_kind *kind)
 
 dfal_status df_rows_alloc(struct df_rows *rows, const struct df_rows_kind *kind, int64_t count)
 {
+    return df_rows_alloc_columns(rows, kind, count, DF_ROWS_ALL);
+}
+
+dfal_status df_rows_alloc_columns(struct df_rows *rows, const struct df_rows_kind *kind, int64_t count,
+                                  unsigned columns)
+{
     dfal_status status;
     *rows = (struct df_rows){.kind = kind, .count = count};
     DF_TRY_TO(done, status, df_alloc(&rows->index, count, sizeof *rows->index));
     for (int32_t i = 0; i < kind->column_count; i++) {
         const struct df_row_column *column = &kind->columns[i];
-        DF_TRY_TO(done, status,
-                  df_alloc(&rows->column[i], count,
-                           (size_t)df_row_column_size(column) * value_bytes(column->type)));
+        if (columns >> i & 1)
+            DF_TRY_TO(done, status,
+                      df_alloc(&rows->column[i], count,
+                               (size_t)df_row_column_size(column) * value_bytes(column->type)));
     }
 done:
     if (status != DFAL_OK)

@@ -46,9 +46,13 @@ int64_t df_rows_bytes(const struct df_rows_kind *kind);
     struct df_row_hashes hashes; /* as read from a file: the pool's rows they are of */
 struct df_rows {
     DF_ROWS_FIELDS
-    void *column[DF_ROWS_COLUMNS];
+    void *column[DF_ROWS_COLUMNS]; /* NULL: not read */
 };
 dfal_status df_rows_alloc(struct df_rows *rows, const struct df_rows_kind *kind, int64_t count);
+/* Some of the columns: bit i of the set for column i. */
+enum { DF_ROWS_ALL = (1 << DF_ROWS_COLUMNS) - 1 };
+dfal_status df_rows_alloc_columns(struct df_rows *rows, const struct df_rows_kind *kind, int64_t count,
+                                  unsigned columns);
 void df_rows_clear(struct df_rows *rows);
 /* Free the texts alone: other rows are to come. */
 void df_rows_clear_texts(struct df_rows *rows);
@@ -97,9 +101,12 @@ dfal_status df_rows_find_column(struct df_rows_reader *reader, const char *name,
                                 struct df_row_column *column);
 /* An integer that the file says of itself beside its head (df_rows_put_int); absent where it does not. */
 dfal_status df_rows_get_int(struct df_rows_reader *reader, const char *name, int64_t *value, int64_t absent);
-/* Rows [begin, begin + count), fresh (df_rows_clear). */
+/* Rows [begin, begin + count), fresh (df_rows_clear); some of their columns: those that the kind checks are
+ * among them. */
 dfal_status df_rows_take(struct df_rows_reader *reader, int64_t begin, int64_t count, bool with_ids,
                          struct df_rows *rows);
+dfal_status df_rows_take_columns(struct df_rows_reader *reader, int64_t begin, int64_t count,
+                                 unsigned columns, bool with_ids, struct df_rows *rows);
 /* Their rows of the pool, and one column of them, into memory that has room for it. */
 dfal_status df_rows_read_index(struct df_rows_reader *reader, int64_t begin, int64_t count, int64_t *index);
 dfal_status df_rows_read_column(struct df_rows_reader *reader, int32_t column, int64_t begin, int64_t count,

@@ -197,14 +197,15 @@ static dfal_status read_column(struct df_rows_reader *reader, int32_t i, int64_t
                                                     df_column_memory_type(type), begin, count, values);
 }
 
-static dfal_status take_columns(struct df_rows_reader *reader, int64_t begin, bool with_ids,
-                                struct df_rows *rows)
+static dfal_status read_rows(struct df_rows_reader *reader, int64_t begin, bool with_ids,
+                             struct df_rows *rows)
 {
     const int64_t count = rows->count;
     struct df_h5 *h5 = &reader->h5;
     DF_TRY(df_h5_data_read(h5, &reader->index, H5T_NATIVE_INT64, begin, count, rows->index));
     for (int32_t i = 0; i < reader->kind->column_count; i++)
-        DF_TRY(read_column(reader, i, begin, count, rows->column[i]));
+        if (rows->column[i])
+            DF_TRY(read_column(reader, i, begin, count, rows->column[i]));
     if (with_ids && reader->has_ids) {
         DF_TRY(df_alloc(&rows->id, count, sizeof *rows->id));
         DF_TRY(df_h5_texts_read(h5, &reader->id, begin, count, rows->id));
@@ -219,12 +220,18 @@ static dfal_status take_columns(struct df_rows_reader *reader, int64_t begin, bo
 dfal_status df_rows_take(struct df_rows_reader *reader, int64_t begin, int64_t count, bool with_ids,
                          struct df_rows *rows)
 {
+    return df_rows_take_columns(reader, begin, count, DF_ROWS_ALL, with_ids, rows);
+}
+
+dfal_status df_rows_take_columns(struct df_rows_reader *reader, int64_t begin, int64_t count,
+                                 unsigned columns, bool with_ids, struct df_rows *rows)
+{
     if (!reader->kind || begin < 0 || count < 0 || count > reader->count - begin)
         DF_FAIL(DFAL_E_INTERNAL, "%s: rows %lld to %lld asked of %lld", reader->h5.path, (long long)begin,
                 (long long)(begin + count), (long long)reader->count);
-    DF_TRY(df_rows_alloc(rows, reader->kind, count));
+    DF_TRY(df_rows_alloc_columns(rows, reader->kind, count, columns));
     df_h5_lock();
-    dfal_status status = take_columns(reader, begin, with_ids, rows);
+    dfal_status status = read_rows(reader, begin, with_ids, rows);
     if (status == DFAL_OK)
         status = df_h5_unchanged(&reader->h5);
     df_h5_unlock();

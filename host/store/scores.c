@@ -70,7 +70,7 @@ struct df_scores df_scores_of(const struct df_rows *rows)
 }
 
 static dfal_status read_file(const char *path, struct df_rows_head *head, struct df_scores *scores,
-                             bool with_ids)
+                             unsigned columns, bool with_ids)
 {
     struct df_rows_reader *reader;
     dfal_status status = DFAL_OK;
@@ -78,7 +78,7 @@ static dfal_status read_file(const char *path, struct df_rows_head *head, struct
         *scores = (struct df_scores){0};
     DF_TRY(df_rows_open(&reader, head, path, &df_scores_kind));
     if (scores)
-        status = df_rows_take(reader, 0, df_rows_count(reader), with_ids, &scores->rows);
+        status = df_rows_take_columns(reader, 0, df_rows_count(reader), columns, with_ids, &scores->rows);
     df_rows_close(reader);
     if (status != DFAL_OK)
         df_rows_head_clear(head);
@@ -87,12 +87,13 @@ static dfal_status read_file(const char *path, struct df_rows_head *head, struct
 
 dfal_status df_scores_read(const char *path, struct df_rows_head *head, struct df_scores *scores)
 {
-    return read_file(path, head, scores, true);
+    return read_file(path, head, scores, DF_ROWS_ALL, true);
 }
 
-dfal_status df_scores_read_columns(const char *path, struct df_rows_head *head, struct df_scores *scores)
+dfal_status df_scores_read_columns(const char *path, struct df_rows_head *head, unsigned columns,
+                                   struct df_scores *scores)
 {
-    return read_file(path, head, scores, false);
+    return read_file(path, head, scores, columns | 1U << DF_SCORES_status, false);
 }
 
 dfal_status df_scores_write_part(const char *path, const struct df_rows_head *head,
@@ -133,13 +134,11 @@ dfal_status df_scores_keep(struct df_scores *scores, const int64_t *rows, int64_
             DF_FAIL(DFAL_E_INTERNAL, "there is no score of row %lld, expected those of all candidates",
                     (long long)rows[i]);
         scores->index[i] = scores->index[at];
-        scores->margin[i] = scores->margin[at];
-        scores->first_margin[i] = scores->first_margin[at];
-        scores->logit_gap[i] = scores->logit_gap[at];
-        scores->status[i] = scores->status[at];
-        scores->label[i] = scores->label[at];
-        scores->adversarial_class[i] = scores->adversarial_class[at];
-        scores->iterations[i] = scores->iterations[at];
+#define X(field, type, file, fill)                                                                           \
+    if (scores->field)                                                                                       \
+        scores->field[i] = scores->field[at];
+        DF_SCORES_COLUMN_LIST(X)
+#undef X
         if (scores->id && at != i) {
             df_free(scores->id[i]);
             scores->id[i] = scores->id[at];
