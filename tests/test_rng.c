@@ -148,7 +148,8 @@ static void permutation_edges(void **state)
     df_fault_arm(DF_FAULT_ALLOC, 0);
 }
 
-/* A draw is the beginning of a permutation, in whichever order the indices come; fewer than asked for are all. */
+/* A draw is the beginning of a permutation, in whichever order the indices come; fewer than asked for are
+ * all. */
 static void draws_begin_permutations(void **state)
 {
     (void)state;

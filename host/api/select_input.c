@@ -190,8 +190,7 @@ static dfal_status check_covered(const struct df_select_job *job)
     return DFAL_OK;
 }
 
-/* The columns that a strategy or its queries look at: a table of a pool of 1e9 rows takes as many GB as it has
- * bytes a row. */
+/* The columns that a strategy or its queries look at: of a pool of 1e9 rows each byte a row is a gigabyte. */
 static unsigned columns_for(int asks)
 {
     unsigned columns = 0;

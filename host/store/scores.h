@@ -43,7 +43,7 @@ struct df_scores df_scores_of(const struct df_rows *rows);
 /* Read head (and the columns unless scores is NULL). Errors   E_DATA truncated, foreign or not complete */
 dfal_status df_scores_read(const char *path, struct df_rows_head *head, struct df_scores *scores);
 /* The same without ids, which take several times the memory of the numbers, and with some of the columns: a
- * set of 1 << DF_SCORES_name, to which the status is added. */
+ * set of bits 1 << the column, to which the status is added. */
 dfal_status df_scores_read_columns(const char *path, struct df_rows_head *head, unsigned columns,
                                    struct df_scores *scores);
 /* A finished part: rows [begin, begin + scores->count). Written atomically. Without hashes of its rows. */
