@@ -80,19 +80,6 @@ static dfal_status tell(const struct evaluation *e, struct teller *teller,
     return df_read(device, queue, teller->logits, block->logits, n * classes);
 }
 
-static int64_t rank_of(const struct evaluation *e, int64_t row)
-{
-    int64_t low = 0, high = e->count;
-    while (high - low > 1) {
-        int64_t middle = (low + high) / 2;
-        if (e->rows[middle] <= row)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 static dfal_status predict(void *user, int32_t worker, const struct df_pass_on_device *block)
 {
     struct evaluation *e = user;
@@ -102,7 +89,7 @@ static dfal_status predict(void *user, int32_t worker, const struct df_pass_on_d
         DF_TRY(teller_open(teller, block, (int32_t)classes));
     DF_TRY(tell(e, teller, block));
     for (int64_t i = 0; i < block->count; i++) {
-        const int64_t rank = rank_of(e, block->index[i]);
+        const int64_t rank = df_row_position(e->rows, e->count, block->index[i]);
         /* A max-pool may hide what is wrong with a pixel, and the loss what is wrong with another class. */
         const bool finite = df_row_is_finite(block->input + i * size, size) &&
                             df_row_is_finite(teller->logits + i * classes, classes) &&

@@ -43,19 +43,6 @@ static void comparison_clear(struct comparison *c)
     df_free(c->differs);
 }
 
-static int64_t find(const struct comparison *c, int64_t row)
-{
-    int64_t low = 0, high = c->count;
-    while (high - low > 1) {
-        const int64_t middle = (low + high) / 2;
-        if (c->rows[middle] <= row)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 struct margin_sink {
     struct df_margin_sink sink;
     struct comparison *comparison;
@@ -66,7 +53,7 @@ static dfal_status margin_put(struct df_margin_sink *self, const struct df_margi
 {
     (void)adversarial;
     struct comparison *c = ((struct margin_sink *)self)->comparison;
-    c->again[find(c, margin->index)] = *margin;
+    c->again[df_row_position(c->rows, c->count, margin->index)] = *margin;
     return DFAL_OK;
 }
 

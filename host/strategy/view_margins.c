@@ -1,18 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Margins of a view's candidates, and twins of those that were chosen. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "store/row_rank.h"
 #include "strategy/view_inside.h"
 
-/* Margins by position in ascending rows; twins by position in rank order. */
+/* Margins by position in ascending rows. */
 struct margin_sink {
     struct df_margin_sink sink;
     const int64_t *rows;
     int64_t n;
     struct df_scores *scores;
-    struct df_selection *selection; /* twins */
+};
+
+/* Twins by position in rank order, from the first of this rank's share. */
+struct twin_sink {
+    struct df_margin_sink sink;
+    struct df_row_ranks ranks;
+    int64_t first;
+    struct df_selection *selection;
 };
 
 static dfal_status put_margin(struct df_margin_sink *self, const struct df_margin *margin,
@@ -31,18 +38,17 @@ static dfal_status put_margin(struct df_margin_sink *self, const struct df_margi
 static dfal_status put_twin(struct df_margin_sink *self, const struct df_margin *margin,
                             const float *adversarial)
 {
-    struct df_selection *selection = ((struct margin_sink *)self)->selection;
-    for (int64_t i = 0; i < selection->twin_count; i++) {
-        if (selection->index[i] != margin->index)
-            continue;
-        selection->adversarial_class[i] = margin->adversarial_class;
-        selection->status[i] = margin->status;
-        if (adversarial && margin->status == DFAL_SCORE_OK)
-            memcpy(selection->twin + i * selection->size, adversarial,
-                   (size_t)selection->size * sizeof(float));
-        return DFAL_OK;
-    }
-    DF_FAIL(DFAL_E_INTERNAL, "a twin of row %lld came back that was not asked for", (long long)margin->index);
+    const struct twin_sink *sink = (struct twin_sink *)self;
+    struct df_selection *selection = sink->selection;
+    const int64_t rank = df_row_rank(&sink->ranks, margin->index), i = sink->first + rank;
+    if (rank < 0)
+        DF_FAIL(DFAL_E_INTERNAL, "a twin of row %lld came back that was not asked for",
+                (long long)margin->index);
+    selection->adversarial_class[i] = margin->adversarial_class;
+    selection->status[i] = margin->status;
+    if (adversarial && margin->status == DFAL_SCORE_OK)
+        memcpy(selection->twin + i * selection->size, adversarial, (size_t)selection->size * sizeof(float));
+    return DFAL_OK;
 }
 
 static dfal_status run_deepfool(const struct df_view *view, const int64_t *rows, int64_t n,
@@ -113,13 +119,11 @@ dfal_status df_view_twins(const struct df_view *view, struct df_selection *selec
 {
     const int64_t n = selection->twin_count;
     const struct df_comm_share share = df_view_share(view, n);
-    int64_t *rows;
-    DF_TRY(df_alloc(&rows, share.count, sizeof *rows));
-    memcpy(rows, selection->index + share.begin, (size_t)share.count * sizeof *rows);
-    qsort(rows, (size_t)share.count, sizeof *rows, df_compare_rows);
-    struct margin_sink sink = {.sink = {.put = put_twin, .wants_adversarial = true}, .selection = selection};
-    const dfal_status status = run_deepfool(view, rows, share.count, &sink.sink, "select.twins");
-    df_free(rows);
+    struct twin_sink sink = {
+        .sink = {.put = put_twin, .wants_adversarial = true}, .first = share.begin, .selection = selection};
+    DF_TRY(df_row_ranks_open(&sink.ranks, selection->index + share.begin, share.count));
+    const dfal_status status = run_deepfool(view, sink.ranks.rows, share.count, &sink.sink, "select.twins");
+    df_row_ranks_close(&sink.ranks);
     DF_TRY(status);
     DF_TRY(df_view_exchange(view, selection->adversarial_class, n, sizeof *selection->adversarial_class));
     DF_TRY(df_view_exchange(view, selection->status, n, sizeof *selection->status));
