@@ -2,6 +2,7 @@
 /* dfal_eval: one forward over the labelled rows of a pool. */
 #include <string.h>
 
+#include "backend/backend.h"
 #include "base/claim.h"
 #include "base/file.h"
 #include "base/log.h"
