@@ -145,6 +145,54 @@ static void test_units(void **state)
     df_pool_close(pool);
 }
 
+/* A checkpoint that another program wrote, or a broken disk: nothing of it is taken for a label or a row. */
+static void test_damaged_checkpoint(void **state)
+{
+    (void)state;
+    char dir[TEST_PATH], damaged[TEST_PATH];
+    char *path = NULL;
+    struct df_pool *pool = NULL;
+    struct df_run_state whole = {.round = -1}, seen = {.round = -1};
+    test_join(dir, world.folder, "grouped");
+    test_join(damaged, world.folder, "damaged.h5");
+    test_ok(df_pool_open(&pool, NULL, world.train, NULL));
+    test_ok(df_run_state_path(&path, dir, "dfal", 1));
+    test_ok(df_run_state_load(&whole, NULL, pool, path));
+    int64_t twin = 0;
+    while (whole.rows[twin].source != DF_ROW_TWIN)
+        twin++;
+    assert_true(twin > 2); /* the second row is one of several that are read together */
+    for (int damage = 0; damage < 7; damage++) {
+        const struct df_training_row second = whole.rows[1], first_twin = whole.rows[twin];
+        const int64_t of = whole.twin_of[0];
+        if (damage == 0)
+            whole.rows[1].label = pool->class_count;
+        if (damage == 1)
+            whole.rows[1].label = -1;
+        if (damage == 2)
+            whole.rows[1].index = pool->count;
+        if (damage == 3)
+            whole.rows[1].source = 7;
+        if (damage == 4)
+            whole.rows[twin].index = 1;
+        if (damage == 5)
+            whole.rows[twin].label = pool->class_count;
+        if (damage == 6)
+            whole.twin_of[0] = pool->count;
+        test_ok(df_run_state_save(&whole, NULL, damaged));
+        test_error(df_run_state_load(&seen, NULL, pool, damaged), DFAL_E_DATA, "does not fit the pool");
+        whole.rows[1] = second;
+        whole.rows[twin] = first_twin;
+        whole.twin_of[0] = of;
+    }
+    test_ok(df_run_state_save(&whole, NULL, damaged));
+    test_ok(df_run_state_load(&seen, NULL, pool, damaged));
+    df_free(path);
+    df_run_state_clear(&seen);
+    df_run_state_clear(&whole);
+    df_pool_close(pool);
+}
+
 /* The twins change sides; every row of the curve has taken as many steps; stopped and continued it is the
  * same run. */
 static void test_twins_and_steps(void **state)
@@ -392,11 +440,17 @@ static void test_progress(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_split),           cmocka_unit_test(test_units),
-        cmocka_unit_test(test_twins_and_steps), cmocka_unit_test(test_query_columns),
-        cmocka_unit_test(test_other_columns),   cmocka_unit_test(test_table),
-        cmocka_unit_test(test_several),         cmocka_unit_test(test_time),
-        cmocka_unit_test(test_progress),        cmocka_unit_test(test_augmented),
+        cmocka_unit_test(test_split),
+        cmocka_unit_test(test_units),
+        cmocka_unit_test(test_damaged_checkpoint),
+        cmocka_unit_test(test_twins_and_steps),
+        cmocka_unit_test(test_query_columns),
+        cmocka_unit_test(test_other_columns),
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_several),
+        cmocka_unit_test(test_time),
+        cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_augmented),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "net/row_gradients.h"
@@ -329,13 +330,57 @@ static void test_features_refused(void **state)
     assert_int_equal(features.size, WORLD_SIZE * WORLD_SIZE);
     test_ok(df_view_labelled_features(&view, "", &features)); /* nobody is labelled */
     assert_int_equal(features.count, 0);
-    opened.context->memory = df_memory_resident() / 2;
+    opened.context->memory = df_memory_held() / 2;
     test_error(
         df_view_features(&view, "", &features), DFAL_E_MEMORY,
         "the features of 60 candidates take 0.0 MB, expected at most the 0.0 MB that the memory limit of ");
     test_error(df_view_features(&view, "", &features), DFAL_E_MEMORY,
                "choose from fewer candidates (subsample)");
     df_view_close(&view);
+    world_close(&opened);
+}
+
+/* ---- ids --------------------------------------------------------------------------------------------- */
+
+static dfal_status count_ids(void *user, int64_t at, int64_t count, char *const *ids)
+{
+    (void)at;
+    for (int64_t i = 0; i < count; i++)
+        *(int64_t *)user += strlen(ids[i]) > 0;
+    return DFAL_OK;
+}
+
+/* Ids that the pool has, and ids that are made where it has none: each allocation fails once, and nothing is
+ * lost or freed twice. */
+static void test_ids(void **state)
+{
+    (void)state;
+    const struct df_strategy none = {.name = "none"};
+    const struct df_selection_options options = {.strategy = &none, .seed = 4};
+    struct world_opened opened;
+    world_open(&opened, backends[0], 1, world.net, world.train);
+    for (int made = 0; made < 2; made++) {
+        struct df_view view = {.context = opened.context,
+                               .device = opened.device,
+                               .network = opened.network,
+                               .pool = opened.pool,
+                               .options = &options};
+        int64_t seen = 0;
+        dfal_status status = DFAL_E_MEMORY;
+        opened.pool->has_ids = opened.pool->has_ids && !made;
+        test_ok(df_view_open(&view, opened.rows, ALL));
+        const int64_t live = df_alloc_live();
+        for (int n = 1; status != DFAL_OK; n++) {
+            seen = 0;
+            df_fault_arm(DF_FAULT_ALLOC, n);
+            status = df_view_ids(&view, count_ids, &seen);
+            df_fault_arm(DF_FAULT_ALLOC, 0);
+            assert_true(status == DFAL_OK || status == DFAL_E_MEMORY);
+            assert_int_equal(df_alloc_live(), live);
+        }
+        assert_int_equal(seen, ALL);
+        df_view_close(&view);
+    }
     world_close(&opened);
 }
 
@@ -559,7 +604,7 @@ static void test_gradients_refused(void **state)
     test_error(df_view_gradients(&view, &ask, keep_gradients, &kept), DFAL_E_USAGE, "names no node");
     ask.layers = "dense";
     const int64_t memory = opened.context->memory;
-    opened.context->memory = df_memory_resident() / 2;
+    opened.context->memory = df_memory_held() / 2;
     test_error(df_view_gradients(&view, &ask, keep_gradients, &kept), DFAL_E_MEMORY, "MiB of memory");
     opened.context->memory = memory;
     for (int i = 0; i < ALL; i++)
@@ -635,7 +680,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_features_refused),    cmocka_unit_test(test_expected),
         cmocka_unit_test(test_not_expected),        cmocka_unit_test(test_passes),
         cmocka_unit_test(test_gradients),           cmocka_unit_test(test_gradients_refused),
-        cmocka_unit_test(test_networks_refused),
+        cmocka_unit_test(test_networks_refused),    cmocka_unit_test(test_ids),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

@@ -265,6 +265,20 @@ dfal_status df_run_state_peek(struct df_run_state *state, const char *path)
     return DFAL_OK;
 }
 
+/* Whether a checkpoint's row can be: a labelled row of the pool, or the next of its twins. */
+static bool row_fits(const struct df_pool *pool, const struct df_column *columns, int64_t row,
+                     int64_t twins_before)
+{
+    const int64_t index = ((const int64_t *)columns[0].data)[row];
+    const int32_t label = ((const int32_t *)columns[1].data)[row];
+    const uint8_t source = ((const uint8_t *)columns[2].data)[row];
+    if (label < 0 || label >= pool->class_count)
+        return false;
+    if (source == DF_ROW_POOL)
+        return index >= 0 && index < pool->count;
+    return source == DF_ROW_TWIN && index == twins_before;
+}
+
 /* Rows of the checkpoint back into the state, in their order. */
 static dfal_status put_rows(struct df_run_state *state, struct df_pool *pool, const struct df_column *columns,
                             int64_t twins, const char *path)
@@ -275,11 +289,13 @@ static dfal_status put_rows(struct df_run_state *state, struct df_pool *pool, co
     const float *twin = columns[4].data;
     int64_t n = columns[0].dims[0];
     for (int64_t i = 0; i < n; i++) {
-        bool is_twin = source[i] == DF_ROW_TWIN;
-        if (index[i] < 0 || index[i] >= (is_twin ? twins : pool->count) || label[i] < 0 ||
-            label[i] >= pool->class_count || (is_twin && index[i] != state->twin_count))
+        const bool is_twin = source[i] == DF_ROW_TWIN;
+        if (!row_fits(pool, columns, i, state->twin_count) || (is_twin && state->twin_count == twins))
             DF_FAIL(DFAL_E_DATA, "%s: row %lld (index %lld, label %d) does not fit the pool of %lld rows",
                     path, (long long)i, (long long)index[i], label[i], (long long)pool->count);
+        if (is_twin && (twin_of[index[i]] < 0 || twin_of[index[i]] >= pool->count))
+            DF_FAIL(DFAL_E_DATA, "%s: twin %lld is of row %lld, which does not fit the pool of %lld rows",
+                    path, (long long)index[i], (long long)twin_of[index[i]], (long long)pool->count);
         if (is_twin) {
             DF_TRY(df_run_state_add_twin(state, twin_of[index[i]], label[i], twin_class[index[i]],
                                          twin + index[i] * state->size));
@@ -287,7 +303,7 @@ static dfal_status put_rows(struct df_run_state *state, struct df_pool *pool, co
         }
         /* Runs of pool rows are read together. */
         int64_t end = i + 1;
-        while (end < n && source[end] == DF_ROW_POOL && index[end] >= 0 && index[end] < pool->count)
+        while (end < n && source[end] == DF_ROW_POOL && row_fits(pool, columns, end, 0))
             end++;
         DF_TRY(df_run_state_add_rows(state, pool, index + i, label + i, end - i));
         i = end - 1;

@@ -59,7 +59,8 @@ dfal_status df_pool_read(struct df_pool *pool, void *buffer, int64_t begin, int6
 dfal_status df_pool_gather(struct df_pool *pool, void *buffer, const int64_t *rows, int64_t count);
 /* x = (float)(raw * scale + offset), computed in double: what the network sees. */
 void df_pool_decode(const struct df_pool *pool, float *x, const void *raw, int64_t rows);
-/* Id of a row into a fresh string (df_free); ids of rows [begin, begin + count), each a fresh string. */
+/* Id of a row into a fresh string (df_free); ids of rows [begin, begin + count), each a fresh string, NULL
+ * each where that fails. */
 dfal_status df_pool_id(struct df_pool *pool, char **id, int64_t row);
 dfal_status df_pool_ids(struct df_pool *pool, char **ids, int64_t begin, int64_t count);
 /* Row of an id, -1: none. Builds an index on first use, 36 bytes a row. Errors   E_DATA an id stands in two

@@ -46,17 +46,19 @@ dfal_status df_pool_ids(struct df_pool *pool, char **ids, int64_t begin, int64_t
         df_h5_unlock();
         return status;
     }
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count; i++)
+        ids[i] = NULL;
+    dfal_status status = DFAL_OK;
+    for (int64_t i = 0; i < count && status == DFAL_OK; i++) {
         char id[DF_MADE_ID];
         df_pool_make_id(pool, id, begin + i);
-        dfal_status status = df_strdup(&ids[i], id);
-        if (status != DFAL_OK) {
-            while (i-- > 0)
-                df_free(ids[i]);
-            return status;
-        }
+        status = df_strdup(&ids[i], id);
     }
-    return DFAL_OK;
+    for (int64_t i = 0; i < count && status != DFAL_OK; i++) {
+        df_free(ids[i]);
+        ids[i] = NULL;
+    }
+    return status;
 }
 
 dfal_status df_pool_id(struct df_pool *pool, char **id, int64_t row)
