@@ -337,7 +337,7 @@ static void host_memory(void **state)
                                   .per_worker = INT64_C(1) << 30,
                                   .wanted = 1,
                                   .most_workers = 1};
-    w.context->memory = df_memory_resident() + (INT64_C(3) << 29);
+    w.context->memory = df_memory_held() + (INT64_C(3) << 29);
     test_ok(df_budget_choose(&budget, w.context, &need));
     need.devices = 2;
     test_error(df_budget_choose(&budget, w.context, &need), DFAL_E_MEMORY, "one sample in flight needs 2");

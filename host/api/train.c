@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dfal_train: a pool's labelled rows, a network, a checkpoint an epoch, a network file. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@
 #include "models/models.h"
 #include "run/config.h"
 #include "score/pool_network.h"
+#include "score/row_values.h"
 #include "store/labels.h"
 #include "store/network_file.h"
 #include "store/stream.h"
@@ -162,7 +164,10 @@ static dfal_status read_samples(struct job *job)
     enum { ROWS_AT_ONCE = 1024 };
     const struct df_pool *pool = job->pool;
     int64_t size = df_shape_size(pool->shape), *index = NULL;
-    char *raw = NULL;
+    char *raw = NULL, what[64];
+    snprintf(what, sizeof what, "%lld rows to train on", (long long)job->count);
+    DF_TRY(df_context_check_memory(job->context, (double)job->count * (double)size * sizeof(float), what,
+                                   "train on a `subset`"));
     dfal_status status = df_alloc(&job->x, job->count, (size_t)size * sizeof(float));
     DF_KEEP_FIRST(status, df_alloc(&index, ROWS_AT_ONCE, sizeof(*index)));
     DF_KEEP_FIRST(status, df_alloc(&raw, ROWS_AT_ONCE, df_pool_row_bytes(pool)));
@@ -176,11 +181,11 @@ static dfal_status read_samples(struct job *job)
                             index[i]);
         if (status == DFAL_OK)
             df_pool_decode(pool, job->x + begin * size, raw, n);
-        for (int64_t i = 0; status == DFAL_OK && i < n * size; i++)
-            if (!isfinite(job->x[begin * size + i]))
+        for (int64_t i = 0; status == DFAL_OK && i < n; i++)
+            if (!df_row_is_finite(job->x + (begin + i) * size, size))
                 status = df_fail(DFAL_E_DATA,
                                  "%s: row %lld has a value that is not finite, so no network can learn it",
-                                 job->pool_path, (long long)index[i / size]);
+                                 job->pool_path, (long long)index[i]);
         DF_KEEP_FIRST(status, df_context_check_stop(job->context));
     }
     df_free(index);

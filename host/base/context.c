@@ -63,7 +63,7 @@ static dfal_status fill(struct dfal_context *context, const struct dfal_context_
     if (options->memory < 0)
         DF_FAIL(DFAL_E_USAGE, "%" PRId64 " bytes of memory asked for: expected at least 0", options->memory);
     context->threads = options->threads ? options->threads : df_cpu_count();
-    context->memory = options->memory ? options->memory : df_memory_resident() + df_memory_available() / 2;
+    context->memory = options->memory ? options->memory : df_memory_held() + df_memory_available() / 2;
     if (context->memory <= 0)
         context->memory = (int64_t)1 << 30; /* the kernel tells nothing: one GiB */
     return DFAL_OK;
@@ -137,6 +137,18 @@ void dfal_context_destroy(dfal_context *context)
     df_free((char *)context->options.comm);
     pthread_mutex_destroy(&context->event_lock);
     df_free(context);
+}
+
+dfal_status df_context_check_memory(const struct dfal_context *context, double bytes, const char *what,
+                                    const char *instead)
+{
+    const double mega = 1e6, limit = (double)context->memory, left = limit - (double)df_memory_held();
+    if (bytes <= left || bytes <= 0)
+        return DFAL_OK;
+    DF_FAIL(DFAL_E_MEMORY,
+            "%s take %.1f MB, expected at most the %.1f MB that the memory limit of %.0f MB leaves: %s, or "
+            "give more `memory`",
+            what, bytes / mega, (left > 0 ? left : 0) / mega, limit / mega, instead);
 }
 
 void dfal_context_stop(dfal_context *context)

@@ -62,6 +62,10 @@ static inline struct dfal_context *df_context_job(struct dfal_context *context)
         context = context->parent;
     return context;
 }
+/* Whether bytes more fit into the limit beside what this process holds: before work whose result would not.
+ * what: "12 twins"; instead: what the caller could do, "ask for fewer". Errors   E_MEMORY */
+dfal_status df_context_check_memory(const struct dfal_context *context, double bytes, const char *what,
+                                    const char *instead);
 /* CPUs this process may use: affinity mask and cgroup quota. */
 int32_t df_cpu_count(void);
 

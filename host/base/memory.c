@@ -26,7 +26,7 @@ struct header {
     size_t bytes;
 };
 
-static atomic_int_least64_t live_count, total_count;
+static atomic_int_least64_t live_count, total_count, live_bytes;
 
 static struct header *header_of(void *pointer)
 {
@@ -52,6 +52,7 @@ static dfal_status allocate(void **out, int64_t count, size_t size)
     *header_of(pointer) = (struct header){raw, bytes};
     atomic_fetch_add_explicit(&live_count, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&total_count, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&live_bytes, (int64_t)bytes, memory_order_relaxed);
     *out = pointer;
     return DFAL_OK;
 }
@@ -102,9 +103,10 @@ void df_free(void *pointer)
 {
     if (!pointer)
         return;
-    void *raw = header_of(pointer)->raw;
+    const struct header header = *header_of(pointer);
     atomic_fetch_sub_explicit(&live_count, 1, memory_order_relaxed);
-    free(raw);
+    atomic_fetch_sub_explicit(&live_bytes, (int64_t)header.bytes, memory_order_relaxed);
+    free(header.raw);
 }
 
 dfal_status df_strdup(char **out, const char *text)
@@ -196,7 +198,7 @@ bool df_memory_may_execute(void)
     return may;
 }
 
-int64_t df_memory_resident(void)
+static int64_t resident(void)
 {
     long long size = 0, pages = 0;
     FILE *file = fopen("/proc/self/statm", "re");
@@ -206,6 +208,12 @@ int64_t df_memory_resident(void)
         pages = 0;
     fclose(file);
     return pages * sysconf(_SC_PAGESIZE);
+}
+
+int64_t df_memory_held(void)
+{
+    const int64_t touched = resident(), taken = atomic_load_explicit(&live_bytes, memory_order_relaxed);
+    return touched > taken ? touched : taken;
 }
 
 void dfal_string_free(char *string)

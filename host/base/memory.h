@@ -30,7 +30,9 @@ int64_t df_memory_peak(void);
 /* False where this process is denied code that it makes itself (MemoryDenyWriteExecute of systemd, SELinux's
  * execmem). */
 bool df_memory_may_execute(void);
-int64_t df_memory_resident(void); /* now; 0: the kernel does not tell */
+/* What this process holds now: its resident set, or what df_alloc has given out where that is more, for a
+ * block's pages count as resident only once they are touched. */
+int64_t df_memory_held(void);
 int64_t df_memory_available(void);
 
 #endif

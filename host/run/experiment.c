@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Setting an experiment up: pools, network, device, and whether they fit each other. */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@
 #include "run/feed.h"
 #include "score/deepfool_engine.h"
 #include "score/pool_network.h"
+#include "score/row_values.h"
 #include "store/classes.h"
 #include "store/labels.h"
 #include "store/network_file.h"
@@ -102,13 +102,9 @@ static dfal_status drop_nonfinite(struct df_experiment *e)
         DF_TRY_TO(done, status, df_context_check_stop(e->context));
         DF_TRY_TO(done, status, df_pool_gather(e->train, raw, e->eligible + begin, n));
         df_pool_decode(e->train, x, raw, n);
-        for (int64_t i = 0; i < n; i++) {
-            bool finite = true;
-            for (int64_t d = 0; d < size && finite; d++)
-                finite = isfinite(x[i * size + d]);
-            if (finite)
+        for (int64_t i = 0; i < n; i++)
+            if (df_row_is_finite(x + i * size, size))
                 e->eligible[kept++] = e->eligible[begin + i];
-        }
     }
     e->eligible_count = kept;
 done:
@@ -180,11 +176,10 @@ static dfal_status check_memory(const struct df_experiment *e)
     for (int32_t s = 0; s < config->strategy_count; s++)
         twins = twins || df_run_strategy_options(config, s).twins;
     int64_t rows = (config->trainer.text[0] ? 0 : most) + (twins ? most : 0);
-    double bytes = (double)rows * (double)df_shape_size(e->train->shape) * sizeof(float);
-    if (bytes > (double)e->context->memory)
-        DF_FAIL(DFAL_E_MEMORY, "%lld labelled rows take %.0f MB, expected at most the %.0f MB of `memory`",
-                (long long)rows, bytes / 1e6, (double)e->context->memory / 1e6);
-    return DFAL_OK;
+    const double bytes = (double)rows * (double)df_shape_size(e->train->shape) * sizeof(float);
+    char what[64];
+    snprintf(what, sizeof what, "%lld labelled rows", (long long)rows);
+    return df_context_check_memory(e->context, bytes, what, "ask for fewer annotations");
 }
 
 static bool is_model(const char *name)

@@ -100,14 +100,14 @@ static dfal_status add_pseudo(struct df_branch *branch, const struct df_selectio
     struct df_experiment *e = branch->experiment;
     const int64_t n = selection->pseudo_count;
     const double bytes = (double)(branch->state.count + n) * (double)selection->size * sizeof(float);
+    char what[64];
     int64_t known = 0, wrong = 0;
     if (!branch->strategy->certain)
         return DFAL_OK;
-    if (bytes > (double)e->context->memory && !branch->state.twins_only)
-        DF_FAIL(DFAL_E_MEMORY,
-                "%lld labelled and pseudo-labelled rows take %.0f MB, expected at most the %.0f MB of "
-                "`memory`: a smaller threshold labels fewer",
-                (long long)(branch->state.count + n), bytes / 1e6, (double)e->context->memory / 1e6);
+    snprintf(what, sizeof what, "%lld labelled and pseudo-labelled rows",
+             (long long)(branch->state.count + n));
+    if (!branch->state.twins_only)
+        DF_TRY(df_context_check_memory(e->context, bytes, what, "label fewer by a smaller threshold"));
     for (int64_t i = 0; i < n && e->train->labels; i++) {
         const int32_t truth = e->train->labels[selection->pseudo_index[i]];
         known += truth >= 0;

@@ -36,8 +36,8 @@ static int64_t bytes_of(const struct worker_bytes *worker, int64_t chunk, int64_
 /* What stands already and what every job takes: the plan, rows read ahead, a chunk cache. */
 static int64_t base_of(const struct df_budget_need *need)
 {
-    return df_memory_resident() + df_stream_bytes(need->pool) + df_pool_cache_bytes(need->pool) +
-           need->beside + column_bytes + losses;
+    return df_memory_held() + df_stream_bytes(need->pool) + df_pool_cache_bytes(need->pool) + need->beside +
+           column_bytes + losses;
 }
 
 static int64_t slots_within(const struct worker_bytes *worker, int64_t bytes, int64_t chunk, int64_t wanted)
@@ -138,7 +138,7 @@ dfal_status df_budget_choose(struct df_budget *budget, const struct dfal_context
                   block = df_plan_block_rows(need->plan);
     *budget = (struct df_budget){.workers = need->most_workers, .slots = need->wanted, .chunk = block};
     if (need->wanted > INT32_MAX)
-        DF_FAIL(DFAL_E_MEMORY, "%lld samples in flight in a lane, expected at most %d: lower the batch",
+        DF_FAIL(DFAL_E_MEMORY, "%lld samples in flight in a worker, expected at most %d: lower the batch",
                 (long long)need->wanted, INT32_MAX);
     if (need->device->wide)
         return choose_wide(budget, context, need, &worker, base);
@@ -166,7 +166,7 @@ static const int64_t taken_anyway = INT64_C(32) << 20;
 static dfal_status check_least(const struct dfal_context *context, int64_t parameters, int64_t first,
                                int64_t in_all, const char *what)
 {
-    const int64_t held = df_memory_resident();
+    const int64_t held = df_memory_held();
     if (parameters <= taken_anyway || held + first <= context->memory)
         return DFAL_OK;
     DF_FAIL(DFAL_E_MEMORY,

@@ -146,11 +146,11 @@ dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_resu
         result->timed_seconds > 0 ? (double)result->timed_samples / result->timed_seconds : 0;
     result->seconds = result->timed_seconds * (double)result->samples / (double)result->timed_samples;
     const int64_t images = options->adversarial < result->samples ? options->adversarial : result->samples;
-    result->output_bytes =
-        FILE_BYTES + (int64_t)(bytes * (double)result->samples) +
-        images * (df_shape_size(pool->shape) * (int64_t)sizeof(float) + (int64_t)sizeof(int64_t));
+    const int64_t image_bytes = images * df_shape_size(pool->shape) * (int64_t)sizeof(float);
+    result->output_bytes = FILE_BYTES + (int64_t)(bytes * (double)result->samples) + image_bytes +
+                           images * (int64_t)sizeof(int64_t);
     result->batch = df_deepfool_batch(engine);
-    result->memory_bytes = df_deepfool_memory(engine);
+    result->memory_bytes = df_deepfool_memory(engine) + image_bytes;
     result->peak_memory_bytes = df_memory_peak();
     df_sized_give(told, result, sizeof *result);
 done:

@@ -208,11 +208,22 @@ static const struct df_job_client client = {
     .complete = complete,
 };
 
+/* The images are all held at the end, after the work. */
+static dfal_status check_images(const struct score *score, int64_t rows)
+{
+    const int64_t asked = score->options->adversarial, images = asked < rows ? asked : rows;
+    const double bytes = (double)images * (double)df_shape_size(score->pool->shape) * sizeof(float);
+    char what[64];
+    snprintf(what, sizeof what, "%" PRId64 " adversarial images", images);
+    return df_context_check_memory(score->context, bytes, what, "ask for fewer");
+}
+
 static dfal_status open_job(struct score *score, const char *out_path)
 {
     const struct df_job_range range = df_score_range(score->options);
     int64_t begin, end;
     DF_TRY(df_job_rows(&begin, &end, &range, score->pool->count));
+    DF_TRY(check_images(score, end - begin));
     DF_TRY(df_summary_open(&score->summary, end - begin, score->options->adversarial,
                            df_summary_kept_limit(score->context)));
     return df_job_open(&score->job, score->context, score->pool, &df_scores_kind, &client, score, out_path,

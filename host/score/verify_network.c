@@ -226,8 +226,7 @@ static int64_t block_rows(const struct job *job, const struct df_plan *plan)
     df_plan_memory(plan, &memory);
     const int64_t block = df_plan_block_rows(plan);
     const int64_t free = job->device->backend->memory_free(job->device);
-    const int64_t room =
-        job->device->own_memory ? free - free / 8 : job->context->memory - df_memory_resident();
+    const int64_t room = job->device->own_memory ? free - free / 8 : job->context->memory - df_memory_held();
     const int64_t left = room - memory.scratch;
     const int64_t fits = left / (3 * memory.row + memory.chunk_row + 1);
     return fits < 1 ? 1 : fits < block ? fits : block;

@@ -2,6 +2,7 @@
 #include "strategy/selection.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,11 +187,10 @@ static int64_t twins_of(const struct df_selection_options *options, int64_t n)
 /* Before the long work, not after it. */
 static dfal_status check_twins(const struct df_view *view, int64_t twins)
 {
-    double bytes = (double)twins * (double)df_shape_size(view->pool->shape) * sizeof(float);
-    if (bytes > (double)view->context->memory)
-        DF_FAIL(DFAL_E_MEMORY, "%lld twins take %.0f MB, expected at most the %.0f MB of `memory`",
-                (long long)twins, bytes / 1e6, (double)view->context->memory / 1e6);
-    return DFAL_OK;
+    const double bytes = (double)twins * (double)df_shape_size(view->pool->shape) * sizeof(float);
+    char what[64];
+    snprintf(what, sizeof what, "%lld twins", (long long)twins);
+    return df_context_check_memory(view->context, bytes, what, "choose fewer");
 }
 
 static dfal_status find_twins(const struct df_view *view, struct df_selection *selection)

@@ -298,14 +298,7 @@ struct dfal_context *df_view_context(const struct df_view *view)
 
 dfal_status df_view_check_memory(const struct df_view *view, double bytes, const char *what)
 {
-    const double mega = 1e6, free = (double)(view->context->memory - df_memory_resident());
-    if (bytes <= free)
-        return DFAL_OK;
-    DF_FAIL(
-        DFAL_E_MEMORY,
-        "%s take %.1f MB, expected at most the %.1f MB that the memory limit of %.0f MB leaves: choose from "
-        "fewer candidates (subsample), or allow more memory",
-        what, bytes / mega, (free > 0 ? free : 0) / mega, (double)view->context->memory / mega);
+    return df_context_check_memory(view->context, bytes, what, "choose from fewer candidates (subsample)");
 }
 
 static bool same_node(const char *a, const char *b)

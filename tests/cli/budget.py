@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What a score costs: --estimate tells before, --memory bounds it, and no result depends on either."""
+import glob
 import json
 import multiprocessing
 import os
@@ -66,6 +67,18 @@ def memory(dfal):
         check(np.isfinite(file["logits"][()]).all(), "logits within a limit")
 
 
+def refused_early(dfal):
+    """What is held as a whole at the end, or in training, is counted before the work."""
+    apart(make_pool, dfal.at("pool.h5"), 20000, 1)
+    dfal.run("-q", "train", "--net", "lenet5", "pool.h5", "--subset", "64", "-o", "net.h5", "--epochs", "0", "--memory", "100M")
+    score = ("score", "net.h5", "pool.h5", "-o", "s.h5", "--max-iter", "1")
+    dfal.refuses(69, *score, "--adversarial", "30000", "--memory", "70M", says=("20000 adversarial images take 62.7 MB", "ask for fewer, or give more --memory"))
+    dfal.refuses(69, "train", "--net", "lenet5", "pool.h5", "-o", "t.h5", "--memory", "70M", says=("20000 rows to train on take 62.7 MB", "--subset"))
+    check(not glob.glob(dfal.at("s.h5*")) and not glob.glob(dfal.at("t.h5*")), "something was left")
+    with_images, without = (dfal.json("score", "net.h5", "pool.h5", "--estimate", *more)["memory_bytes"] for more in (("--adversarial", "1000"), ()))
+    check(with_images - without >= 1000 * 28 * 28 * 4 - (4 << 20), f"memory with images {with_images}, without {without}")
+
+
 def apart(function, *arguments):
     """Call in a process of its own: what this one has held counts in the peaks of its children."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -117,6 +130,9 @@ def scores(dfal):
     make_pool(dfal.at("pool.h5"), 64, 1)
     dfal.run("-q", "train", "--net", "lenet5", "pool.h5", "-o", "net.h5", "--epochs", "0")
     dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "s.h5", "--max-iter", "1")
+    long_path = "./" * 700 + "pool.h5"  # a fact is told whole, however long it is
+    dfal.run("-q", "score", "net.h5", long_path, "-o", "long.h5", "--max-iter", "1")
+    check(long_path in dfal.json("info", "long.h5")["command_line"], "info cuts the command line")
     rows, cut = 200000, 120000
     apart(write_parts, dfal.folder, rows, cut)
     for words in (("info", "a.h5"), ("merge", "a.h5", "b.h5", "-o", "m.h5")):
@@ -129,4 +145,4 @@ def scores(dfal):
 
 
 if __name__ == "__main__": # a spawned process imports this file
-    main({f.__name__: f for f in (estimate, memory, network, scores)})
+    main({f.__name__: f for f in (estimate, memory, refused_early, network, scores)})
