@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/external_command.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -168,6 +170,36 @@ static void test_seconds(void **state)
     assert_true(!end.expired && end.code == 3);
 }
 
+/* A log on a file system without locks is written all the same. */
+static void test_log_without_locks(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/dfal-process-XXXXXX", path[64], output[64];
+    struct df_external_command call = DF_EXTERNAL_COMMAND_NONE;
+    struct dfal_context *context = NULL;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/log", folder);
+    test_ok(dfal_context_create(&context, NULL));
+    call.context = context;
+    call.what = "trainer";
+    call.command = "echo";
+    call.log_path = path;
+    test_ok(df_words_add(&call.words, "echo"));
+    test_ok(df_words_add(&call.words, "said"));
+    df_fault_arm(DF_FAULT_LOCK, 1);
+    test_ok(df_external_command_begin(&call));
+    df_fault_arm(DF_FAULT_LOCK, 0);
+    test_ok(df_external_command_run(&call));
+    df_external_command_output(&call, output, sizeof output);
+    assert_string_equal(output, "said\n");
+    df_external_command_output(&call, output, 3);
+    assert_string_equal(output, "sa");
+    df_external_command_end(&call);
+    dfal_context_destroy(context);
+    assert_int_equal(remove(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     static char log[] = "/tmp/dfal-test-process-XXXXXX";
@@ -181,6 +213,7 @@ int main(void)
         cmocka_unit_test_prestate(test_closed, log),
         cmocka_unit_test_prestate(test_stop, log),
         cmocka_unit_test_prestate(test_seconds, log),
+        cmocka_unit_test(test_log_without_locks),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(log);

@@ -44,9 +44,9 @@ dfal_status df_external_command_begin(struct df_external_command *call)
     call->log = df_file_make(AT_FDCWD, call->log_path, O_WRONLY | O_APPEND);
     if (call->log < 0)
         return df_fail_errno(errno, true, call->log_path, "opening");
-    for (const double begin = df_clock(); flock(call->log, LOCK_EX | LOCK_NB); nanosleep(&moment, NULL)) {
+    for (const double begin = df_clock(); !df_file_lock(call->log); nanosleep(&moment, NULL)) {
         if (errno != EWOULDBLOCK)
-            return df_fail_errno(errno, true, call->log_path, "locking");
+            break; /* a file system without locks: nobody can tell whether an earlier start still runs */
         DF_TRY(df_context_check_stop(call->context));
         if (df_clock() - begin > PATIENCE_SECONDS)
             DF_FAIL(DFAL_E_EXISTS,
@@ -73,6 +73,17 @@ void df_external_command_end(struct df_external_command *call)
         close(call->log);
     df_words_clear(&call->words);
     *call = DF_EXTERNAL_COMMAND_NONE;
+}
+
+void df_external_command_output(const struct df_external_command *call, char *text, size_t size)
+{
+    ssize_t got = 0;
+    const int fd = open(call->log_path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        got = pread(fd, text, size - 1, call->log_begin);
+        close(fd);
+    }
+    text[got > 0 ? got : 0] = 0;
 }
 
 /* The last lines that this call has printed as one: line ends become " | ", other control bytes blanks. */

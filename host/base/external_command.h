@@ -46,6 +46,9 @@ dfal_status df_external_command_begin(struct df_external_command *call);
  *          handed on; E_UNAVAILABLE it cannot be started, or ends in another way, with the log's last
  *          lines */
 dfal_status df_external_command_run(struct df_external_command *call);
+/* The first size - 1 bytes that this call has printed, with a zero behind them; "" where the log cannot be
+ * read. */
+void df_external_command_output(const struct df_external_command *call, char *text, size_t size);
 /* It ended well, but not with what is `expected` of it, for which the thread's message is the reason: one
  * sentence of all that, with the log's last lines. Returns status. */
 dfal_status df_external_command_blame(const struct df_external_command *call, dfal_status status,

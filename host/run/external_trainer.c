@@ -240,6 +240,13 @@ static bool is_done(const struct round_paths *paths, const char *key)
     return same;
 }
 
+/* A network that is gone or no network is trained again. What else kept it from being read, memory, a disk or
+ * a stop, may be over next time, and its training took hours. */
+static bool is_broken(dfal_status status)
+{
+    return status == DFAL_E_NOINPUT || status == DFAL_E_DATA || status == DFAL_E_SHAPE;
+}
+
 static dfal_status call(struct df_external_trainer *trainer, struct df_external_command *command,
                         const struct round_paths *paths, int32_t round)
 {
@@ -278,8 +285,11 @@ dfal_status df_external_trainer_run(struct df_external_trainer *trainer, struct 
     for (int32_t i = 0; i < command.words.count; i++)
         df_digest_add(&digest, command.words.word[i], strlen(command.words.word[i]) + 1);
     df_digest_end(&digest, key);
-    if (is_done(&paths, key) && load(trainer, network, paths.out) == DFAL_OK)
-        goto done;
+    if (is_done(&paths, key)) {
+        status = load(trainer, network, paths.out);
+        if (!is_broken(status))
+            goto done;
+    }
     DF_TRY_TO(done, status, call(trainer, &command, &paths, round));
     DF_TRY_TO(done, status, load_result(trainer, network, &paths, &command));
     status = df_file_write(paths.done, key, strlen(key));

@@ -278,22 +278,17 @@ static dfal_status read_answer(const struct call *call, struct df_choices *choic
     return DFAL_OK;
 }
 
-/* What the command has printed, a line an event; of very much the beginning only. */
-static dfal_status tell_output(const struct call *call)
+/* What the command has printed, a line an event; of much the beginning only: the log has it all. */
+static void tell_output(const struct call *call)
 {
-    enum { MOST_LINES = 1000 };
+    enum { MOST_BYTES = 1 << 16 };
     struct dfal_context *context = df_view_context(call->view);
-    char *text = NULL;
-    size_t size;
-    DF_TRY(df_file_read(&text, &size, call->log, (size_t)1 << 30));
-    char *at = text + ((size_t)call->command.log_begin < size ? (size_t)call->command.log_begin : size);
-    int64_t lines = 0;
-    for (char *line; lines < MOST_LINES && (line = df_text_line(&at)); lines++) {
+    char text[MOST_BYTES], *at = text;
+    df_external_command_output(&call->command, text, sizeof text);
+    for (char *line; (line = df_text_line(&at));) {
         dfal_text_clean(line);
         df_say(context, DFAL_INFO, "select.command_output", DF_FIELDS(DF_TEXT("line", line)), "%s", line);
     }
-    df_free(text);
-    return DFAL_OK;
 }
 
 static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *choices)
@@ -318,7 +313,7 @@ static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *ch
     status = df_external_command_run(&call.command);
     const double seconds = df_clock() - begin;
     if (call.place->tell && call.command.started)
-        DF_KEEP_FIRST(status, tell_output(&call));
+        tell_output(&call);
     DF_TRY_TO(done, status, status);
     DF_TRY_TO(done, status, read_answer(&call, choices, seconds));
     call.place->at_fault = false;
