@@ -21,13 +21,22 @@ void df_tell_real(const struct df_teller *teller, const char *key, double value)
 
 void df_tell_text(const struct df_teller *teller, const char *key, const char *format, ...)
 {
-    char text[1024];
+    char few[1024];
+    struct df_text whole = {0};
+    const char *text = few;
     va_list arguments;
     va_start(arguments, format);
-    df_vprint(text, sizeof(text), format, arguments);
+    const int length = df_vprint(few, sizeof few, format, arguments);
     va_end(arguments);
+    if (length >= (int)sizeof few) {
+        va_start(arguments, format);
+        df_text_add_list(&whole, format, arguments);
+        va_end(arguments);
+        text = whole.status == DFAL_OK ? whole.bytes : few; /* without memory it is cut */
+    }
     const struct dfal_field field = {.key = key, .kind = DFAL_FIELD_TEXT, .text = text};
     teller->fact(teller->user, &field);
+    df_text_clear(&whole);
 }
 
 void df_list_add(struct df_list *list, const char *format, ...)

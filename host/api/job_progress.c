@@ -210,6 +210,10 @@ static enum stage stage_of(struct array *array, const char *path, const char *en
     if (ending[0] == '\0')
         return df_run_look(&look, path) == DFAL_OK && look.finished ? FINISHED : BEGUN;
     if (strcmp(ending, ".h5.parts") == 0) {
+        char out[PATH_SIZE];
+        snprintf(out, sizeof out, "%.*s", (int)(strlen(path) - strlen(".parts")), path);
+        if (df_parts_are_published(out)) /* its file counts */
+            return MISSING;
         if (sum_parts(&sum, path) == DFAL_OK)
             array->done += sum.done;
         return BEGUN;

@@ -331,7 +331,8 @@ dfal_status df_run_measure(struct df_run_measured *measured, const struct df_exp
     DF_TRY_TO(done, status, df_alloc(&team.measured, workers, sizeof *team.measured));
     for (int32_t w = 0; w < workers; w++)
         DF_TRY_TO(done, status,
-                  open_member(&team.members[w], experiment, w, experiment->context->threads / workers));
+                  open_member(&team.members[w], experiment, w,
+                              df_run_side_threads(experiment->context->threads, workers, w)));
     DF_TRY_TO(done, status, df_thread_pool_create(&threads, workers));
     DF_TRY_TO(done, status, df_thread_pool_run(threads, measure_one, &team, workers));
     join(measured, team.measured, workers, experiment->config.strategy_count);

@@ -180,7 +180,11 @@ static dfal_status worker_open(struct all *all, int32_t index, int32_t threads)
     return DFAL_OK;
 }
 
-/* Threads that are more than workers go to the first ones. */
+int32_t df_run_side_threads(int32_t threads, int32_t workers, int32_t index)
+{
+    return threads / workers + (index < threads % workers || threads < workers);
+}
+
 static dfal_status open_workers(struct all *all, int32_t workers)
 {
     const int32_t threads = all->experiment->context->threads;
@@ -189,7 +193,7 @@ static dfal_status open_workers(struct all *all, int32_t workers)
         df_group_say_first(all->experiment->context, all->experiment->device, "training");
     DF_TRY(df_alloc(&all->workers, all->worker_count, sizeof *all->workers));
     for (int32_t i = 0; i < all->worker_count; i++)
-        DF_TRY(worker_open(all, i, threads / workers + (i < threads % workers || threads < workers)));
+        DF_TRY(worker_open(all, i, df_run_side_threads(threads, workers, i)));
     return DFAL_OK;
 }
 

@@ -16,6 +16,8 @@ dfal_status df_run_side_by_side(struct df_experiment *experiment, const struct d
 
 /* What a branch takes at most, roughly: its rows, and its network in training. */
 double df_run_branch_bytes(const struct df_experiment *experiment);
+/* Threads of the index-th of so many workers: at least one, and the first ones have what is left over. */
+int32_t df_run_side_threads(int32_t threads, int32_t workers, int32_t index);
 /* How many of so many branches run at once in this process, and the experiment as the index-th of them sees
  * it, on threads of its own. Destroy the context, also after an error. */
 int32_t df_run_side_workers(const struct df_experiment *experiment, int64_t branches);

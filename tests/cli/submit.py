@@ -4,6 +4,7 @@
 import glob
 import json
 import os
+import shutil
 import stat
 import subprocess
 
@@ -236,12 +237,34 @@ def arrays(dfal):
     os.mkdir(dfal.at("s.h5.shards/2-of-3.h5.parts"))
     check(dfal.json("status", "s.h5.shards")["shards_begun"] == "2", "a shard at work")
     os.rmdir(dfal.at("s.h5.shards/2-of-3.h5.parts"))
+    left_parts = dfal.at("s.h5.shards/1-of-3.h5.parts")  # of a task that was killed when its file had just got its name
+    os.mkdir(left_parts)
+    os.link(dfal.at("s.h5.shards/1-of-3.h5"), os.path.join(left_parts, "000000.h5"))
+    with open(os.path.join(left_parts, "publishing"), "w", encoding="ascii") as marker:
+        marker.write("nothing\n")
+    again = dfal.json("status", "s.h5")
+    check(again == found, f"status counts a shard and its parts: {again}, expected {found}")
+    shutil.rmtree(left_parts)
     dfal.run("-q", "score", "net.h5", "pool.h5", "--shard", "2/3", "-o", "s.h5.shards/2-of-3.h5")
     found = dfal.json("status", "s.h5")
     check((found["shards_finished"], found["shards_missing"], found["percent"], found["state"]) == ("1-3", "none", 100, "not merged"), f"status: {found}")
     dfal.refuses(73, "submit", "--array", "3", "score", "net.h5", "pool.h5", "-o", "s.h5", says="sbatch s.h5.merge.sbatch")
     subprocess.run(run_script(dfal, "s.h5.merge.sbatch", dfal.folder), cwd=dfal.folder, check=True, capture_output=True)
     check(dfal.json("status", "s.h5")["state"] == "finished", "the merge")
+
+
+def missing_tasks(dfal):
+    """The line that computes the missing tasks of an array names them as ranges; of very many it says where they are told."""
+    prepare(dfal)
+    make_pool(dfal.at("pool.h5"), 800, 1)
+    path = made_up(dfal)
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "one.h5")
+    for out, shards, finished, said in (("few.h5", 40, (5, 6, 40), "'sbatch --array=1-4,7-39 few.h5.sbatch'"),
+                                        ("many.h5", 800, range(1, 800, 2), "'sbatch --array=NUMBERS many.h5.sbatch' computes the others ('dfal status'")):
+        os.mkdir(dfal.at(out + ".shards"))
+        for task in finished:
+            os.link(dfal.at("one.h5"), dfal.at(f"{out}.shards/{task}-of-{shards}.h5"))
+        dfal.refuses(73, "submit", "--array", str(shards), "score", "net.h5", "pool.h5", "-o", out, says=said, environment=path)
 
 
 def trials(dfal):
@@ -354,4 +377,4 @@ def refusals(dfal):
     dfal.run("-q", "submit", "--dry-run", "score", "net.h5", "pool.h5", "--estimate")
 
 
-main({f.__name__: f for f in (options, estimate, ranks, containers, words, templates, arrays, trials, told, slurm_fails, refusals)})
+main({f.__name__: f for f in (options, estimate, ranks, containers, words, templates, arrays, missing_tasks, trials, told, slurm_fails, refusals)})

@@ -289,15 +289,24 @@ static bool is_finished(const struct submit *submit, const char *path)
            dfal_progress(submit->session->context, path, hear_state, &finished) == DFAL_OK && finished;
 }
 
+/* Numbers as `sbatch --array` takes them: "1-3,7". */
+static void add_numbers(FILE *to, int32_t first, int32_t last)
+{
+    fprintf(to, "%s%d", ftell(to) > 0 ? "," : "", first);
+    if (last > first)
+        fprintf(to, "-%d", last);
+}
+
 /* A task whose shard is finished would fail, and the merge would never begin; and whether that shard is of
  * the same network and pool, its name does not tell. */
 static dfal_status check_shards(const struct submit *submit)
 {
+    enum { LIST_LIMIT = 1000 }; /* a message has room for that */
     const int32_t shards = submit->args->array;
     const char *ending = strcmp(submit->part_option, "shard") == 0 ? ".h5" : "";
     char *folder = NULL, *missing = NULL;
     size_t size = 0;
-    int32_t finished = 0;
+    int32_t finished = 0, first = 0; /* of those in a row that are missing; 0: none is */
     dfal_status status = DFAL_OK;
     FILE *to = open_memstream(&missing, &size);
     if (to == NULL || asprintf(&folder, "%s.shards", submit->base) < 0) {
@@ -309,24 +318,27 @@ static dfal_status check_shards(const struct submit *submit)
     for (int32_t k = 1; k <= shards; k++) {
         char *path = NULL;
         const bool made = asprintf(&path, "%s/%d-of-%d%s", folder, k, shards, ending) >= 0;
-        if (made && is_finished(submit, path))
-            finished++;
-        else
-            fprintf(to, "%s%d", ftell(to) > 0 ? "," : "", k);
+        const bool missing_one = !made || !is_finished(submit, path);
         if (made)
             free(path);
+        finished += !missing_one;
+        if (!missing_one && first > 0)
+            add_numbers(to, first, k - 1);
+        first = !missing_one ? 0 : first > 0 ? first : k;
     }
+    if (first > 0)
+        add_numbers(to, first, shards);
     fclose(to);
     if (finished == shards)
         status = usage_error(DFAL_E_EXISTS,
                              "%s has all %d shards, expected none: 'sbatch %s.merge.sbatch' joins them",
                              folder, shards, submit->base);
     else if (finished > 0)
-        status =
-            usage_error(DFAL_E_EXISTS,
-                        "%s has %d of %d shards, expected none: 'sbatch --array=%.200s %s.sbatch' computes "
-                        "the others, then 'sbatch %s.merge.sbatch' joins them all",
-                        folder, finished, shards, missing, submit->base, submit->base);
+        status = usage_error(DFAL_E_EXISTS,
+                             "%s has %d of %d shards, expected none: 'sbatch --array=%s %s.sbatch' computes "
+                             "the others%s, then 'sbatch %s.merge.sbatch' joins them all",
+                             folder, finished, shards, size > LIST_LIMIT ? "NUMBERS" : missing, submit->base,
+                             size > LIST_LIMIT ? " ('dfal status' tells the NUMBERS)" : "", submit->base);
     free(folder);
     free(missing);
     return status;
