@@ -92,15 +92,9 @@ static dfal_status tell_training(const struct df_teller *teller, const char *pat
     return DFAL_OK;
 }
 
-static bool ends_in(const char *name, const char *ending)
-{
-    const size_t length = strlen(name), most = strlen(ending);
-    return length > most && strcmp(name + length - most, ending) == 0;
-}
-
 static bool is_shard(const char *name)
 {
-    return ends_in(name, ".h5");
+    return df_name_ends(name, ".h5");
 }
 
 static const char *job_of(const char *format)
@@ -307,9 +301,9 @@ dfal_status dfal_progress(dfal_context *context, const char *path, dfal_fact_fn 
     char parts[PATH_SIZE], format[32];
     (void)context;
     if (df_folder_exists(path)) {
-        if (ends_in(path, ".parts"))
+        if (df_name_ends(path, ".parts"))
             return tell_parts(&teller, path);
-        if (ends_in(path, ".shards"))
+        if (df_name_ends(path, ".shards"))
             return tell_array(&teller, path);
         DF_TRY(df_run_directory_check(path));
         df_tell_text(&teller, "job", "run");

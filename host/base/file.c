@@ -269,6 +269,12 @@ dfal_status df_file_publish(const char *temporary, const char *path, bool replac
     return publish(&temporary, &path, 1, replace);
 }
 
+bool df_name_ends(const char *name, const char *ending)
+{
+    const size_t length = strlen(name), most = strlen(ending);
+    return length > most && strcmp(name + length - most, ending) == 0;
+}
+
 bool df_file_is_temporary(const char *entry, const char *base)
 {
     const size_t end = sizeof temporary_mark - 1 + RANDOM_LETTERS, length = strlen(entry);

@@ -26,6 +26,18 @@ dfal_status df_folder_create(const char *path)
     return DFAL_OK;
 }
 
+bool df_folder_holds(const char *path, bool (*is_it)(const char *name))
+{
+    bool found = false;
+    DIR *directory = opendir(path);
+    if (!directory)
+        return false;
+    for (const struct dirent *entry; !found && (entry = readdir(directory));)
+        found = is_it(entry->d_name);
+    closedir(directory);
+    return found;
+}
+
 static dfal_status remove_below(int parent, const char *name, const char *path, int levels, dev_t device);
 
 /* An entry: a link is removed as a link. */

@@ -288,6 +288,21 @@ bool df_parts_are_published(const char *out_path)
     return published;
 }
 
+static bool is_finished_part(const char *name)
+{
+    return df_parts_is_own(name) && df_name_ends(name, ".h5");
+}
+
+bool df_parts_are_left(const char *out_path)
+{
+    char *folder;
+    if (df_format(&folder, "%s%s", out_path, suffix) != DFAL_OK)
+        return false;
+    const bool left = df_folder_holds(folder, is_finished_part) && !df_parts_are_published(out_path);
+    df_free(folder);
+    return left;
+}
+
 void df_parts_sweep(const char *out_path)
 {
     struct df_parts parts = DF_PARTS_NONE;

@@ -39,6 +39,9 @@ dfal_status df_parts_clear(const struct df_parts *parts);
 void df_parts_publish(const struct df_parts *parts);
 /* Whether the parts beside an output have become it, and only a kill has left them there. */
 bool df_parts_are_published(const char *out_path);
+/* Whether finished parts stand beside an output, of this job or an earlier start of it, that have not become
+ * it: the same line continues from them. */
+bool df_parts_are_left(const char *out_path);
 /* Remove the parts beside a finished output that they have become; nothing where somebody holds them. */
 void df_parts_sweep(const char *out_path);
 /* Let go; a folder without parts is removed, unless it is shared. */

@@ -304,7 +304,7 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     df_sized_give(result, &told, sizeof told);
 done:
     if (status == DFAL_E_STOPPED)
-        context->kept_work = job.parts.shards.finished_rows > 0;
+        context->kept_work = job.parts.shards.finished_rows > 0 || df_parts_are_left(out_path);
     df_image_parts_close(&job.parts, status != DFAL_OK);
     job_clear(&job);
     return status;

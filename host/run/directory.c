@@ -42,6 +42,21 @@ bool df_run_directory_is_finished(const char *path)
     return finished;
 }
 
+static bool is_checkpoint(const char *name)
+{
+    return df_name_ends(name, ".h5");
+}
+
+bool df_run_directory_has_checkpoint(const char *path)
+{
+    char *state = NULL;
+    if (df_format(&state, "%s/state", path) != DFAL_OK)
+        return false;
+    const bool has = df_folder_holds(state, is_checkpoint);
+    df_free(state);
+    return has;
+}
+
 dfal_status df_run_directory_finish(const char *path)
 {
     char *marker = NULL;

@@ -55,6 +55,8 @@ dfal_status df_run_directory_take_log(struct df_run_directory *directory, const 
 /* All trials and the report are there. */
 dfal_status df_run_directory_finish(const char *path);
 bool df_run_directory_is_finished(const char *path);
+/* A round of some branch is finished. */
+bool df_run_directory_has_checkpoint(const char *path);
 
 /* DIR/state/STRATEGY-TRIAL.WHAT, absolute: where somebody else's command works. Made if need be. */
 dfal_status df_run_directory_work(char **out, const char *dir, const char *strategy, int32_t trial,

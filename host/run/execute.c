@@ -149,6 +149,8 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
         status = DFAL_E_STOPPED; /* before rank 0 had done */
 done:
     status = df_job_ended(context, status);
+    if (status == DFAL_E_STOPPED && df_run_directory_has_checkpoint(dir)) /* perhaps of an earlier start */
+        context->kept_work = true;
     df_run_set_clear(&set);
     df_identity_clear(&identity);
     df_experiment_close(&e);

@@ -172,9 +172,23 @@ def stop_upon(dfal, words, out, compare, number, evidence):
     process.send_signal(number)
     _, err = process.communicate()
     check(process.returncode == 75, f"{words[0]} did not keep its work: {process.returncode} {err.decode()}")
+    stop_early(dfal, [*words, "-o", out], number)
     dfal.run("-q", *words, "-o", out)
     compare(whole, dfal.at(out))
     cleared(dfal, words, out)
+
+
+def stop_early(dfal, words, number):
+    """A line that would go on with finished work is signalled as soon as it hears signals, before it has looked: 75 all the same."""
+    process = dfal.start("-q", *words)
+    while process.poll() is None:
+        with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
+            caught = next(line for line in file if line.startswith("SigCgt"))
+        if int(caught.split()[1], 16) >> (number - 1) & 1:
+            break
+    process.send_signal(number)
+    _, err = process.communicate()
+    check(process.returncode == 75 and b"nothing is kept" not in err, f"{words[0]} stopped at its beginning: {process.returncode} {err.decode()}")
 
 
 def stop_train(dfal):
@@ -189,6 +203,7 @@ def stop_train(dfal):
     process.send_signal(signal.SIGINT)
     process.communicate()
     check(process.returncode == 75, f"train after SIGINT: {process.returncode}")
+    stop_early(dfal, [*words, "--epochs", "1000"], signal.SIGTERM)
     check(dfal.json("status", "net.h5")["job"] == "train", "status of a stopped training")
     dfal.refuses(78, *words, "--epochs", "3", says=("net.h5.parts/state.h5", "epochs 1000, expected 3; --force starts anew"))
     dfal.run("-q", *words, "--epochs", "1", "--force")
@@ -236,7 +251,7 @@ def stop_score(dfal):
     dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "2")
     stop(dfal, [*SCORE], "s.h5", same_bits, signal.SIGUSR1)
     # The first shard becomes a file a second after scoring began: one thread takes longer than that wherever it runs.
-    stop_upon(dfal, LONG_SCORE, "long.h5", same_bits, signal.SIGUSR1, "long.h5.parts/??????.h5")
+    stop_upon(dfal, LONG_SCORE, "long.h5", same_bits, signal.SIGHUP, "long.h5.parts/??????.h5")
     process = dfal.start("-q", *LONG_SCORE, "-o", "long.h5")
     while process.poll() is None and not glob.glob(dfal.at("long.h5.parts/??????.h5")):
         time.sleep(0.002)
@@ -259,6 +274,13 @@ def stop_without_work(dfal):
     code, err = kill_at(dfal, ["-q", "synth", "-n", "3000000", "-o", "pool.h5"], 1.0, signal.SIGTERM)
     check(code == -signal.SIGTERM, f"synth after SIGTERM: {code} {err}")
     check(os.listdir(dfal.folder) == [], f"synth left {os.listdir(dfal.folder)}")
+    code, err = kill_at(dfal, ["-q", "synth", "-n", "3000000", "-o", "pool.h5"], 1.0, signal.SIGHUP)
+    check(code == -signal.SIGHUP and os.listdir(dfal.folder) == [], f"synth after SIGHUP: {code} {err} {os.listdir(dfal.folder)}")
+    process = dfal.start("-q", "synth", "-n", "20000", "-o", "pool.h5", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    time.sleep(0.3)
+    process.send_signal(signal.SIGHUP)
+    process.communicate()
+    check(process.returncode == 0, f"a command that was begun by nohup was stopped by SIGHUP: {process.returncode}")
 
 
 main({f.__name__: f for f in (synth, import_idx, train, score, logits, merge, run, run_repeatedly, stop_train, bad_state, stop_score,

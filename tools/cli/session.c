@@ -221,11 +221,14 @@ dfal_status session_open(struct session *session, const char *command_line)
     if (status != DFAL_OK)
         return status;
     signal_context = session->context;
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, before;
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGUSR1, &action, NULL);
+    /* A terminal that is closed stops a command, but not one that was begun by nohup. */
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
     /* A write past ulimit -f is an error like a full disk, not a death that leaves temporaries. */
     signal(SIGXFSZ, SIG_IGN);
     return DFAL_OK;
