@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 void df_tell_int(const struct df_teller *teller, const char *key, int64_t value)
 {
@@ -37,6 +38,13 @@ void df_tell_text(const struct df_teller *teller, const char *key, const char *f
     const struct dfal_field field = {.key = key, .kind = DFAL_FIELD_TEXT, .text = text};
     teller->fact(teller->user, &field);
     df_text_clear(&whole);
+}
+
+void df_tell_bytes(const struct df_teller *teller, const char *path)
+{
+    struct stat status;
+    if (stat(path, &status) == 0)
+        df_tell_int(teller, "file_bytes", status.st_size);
 }
 
 void df_list_add(struct df_list *list, const char *format, ...)

@@ -11,8 +11,11 @@ struct df_teller {
 };
 void df_tell_int(const struct df_teller *teller, const char *key, int64_t value);
 void df_tell_real(const struct df_teller *teller, const char *key, double value);
-/* The value is printed into a line of at most 1,023 bytes. */
+/* Without memory a text of 1,024 bytes or more is cut. */
 void df_tell_text(const struct df_teller *teller, const char *key, const char *format, ...) DFAL_PRINTF(3, 4);
+
+/* "file_bytes"; of a file that is gone nothing. */
+void df_tell_bytes(const struct df_teller *teller, const char *path);
 
 /* A list on its way: zero-initialise, add its texts, tell it. */
 struct df_list {

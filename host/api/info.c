@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/kind.h"
@@ -26,13 +25,6 @@ static dfal_status tell_numbers(const struct df_teller *teller, const char *key,
         return df_tell_reals(teller, key, values, count);
     df_tell_text(teller, key, "unknown");
     return DFAL_OK;
-}
-
-static void tell_bytes(const struct df_teller *teller, const char *path)
-{
-    struct stat status;
-    if (stat(path, &status) == 0)
-        df_tell_int(teller, "file_bytes", status.st_size);
 }
 
 static dfal_status tell_graph(const struct df_teller *teller, const struct df_network *network)
@@ -181,27 +173,27 @@ dfal_status dfal_info(dfal_context *context, const char *path, dfal_fact_fn *fac
     if (df_network_is_onnx(path)) {
         df_tell_text(&teller, "path", "%s", path);
         df_tell_text(&teller, "format", "onnx");
-        tell_bytes(&teller, path);
+        df_tell_bytes(&teller, path);
         return tell_onnx(&teller, path);
     }
     DF_TRY(df_file_kind(&kind, path));
     if (kind.what && strcmp(kind.what, DF_KIND_CSV) == 0) {
         df_tell_text(&teller, "path", "%s", path);
         df_tell_text(&teller, "format", "CSV");
-        tell_bytes(&teller, path);
+        df_tell_bytes(&teller, path);
         return df_tell_csv(&teller, path);
     }
     DF_TRY(df_file_format(format, path));
     if (df_looks_like_reference(format, path)) {
         df_tell_text(&teller, "path", "%s", path);
         df_tell_text(&teller, "format", "dfal-reference");
-        tell_bytes(&teller, path);
+        df_tell_bytes(&teller, path);
         return df_tell_reference(&teller, path);
     }
     bool pool = strcmp(format, "dfal-pool") == 0, foreign = format[0] == '\0';
     df_tell_text(&teller, "path", "%s", path);
     df_tell_text(&teller, "format", "%s", foreign ? "foreign HDF5" : format);
-    tell_bytes(&teller, path);
+    df_tell_bytes(&teller, path);
     if (pool || foreign)
         return df_tell_pool(&teller, context, path, NULL);
     if (strcmp(format, "dfal-network") == 0)

@@ -101,5 +101,6 @@ dfal_status dfal_info_pool(dfal_context *context, const char *path, const struct
     DF_TRY(df_file_format(format, path));
     df_tell_text(&teller, "path", "%s", path);
     df_tell_text(&teller, "format", "%s", format[0] ? format : "foreign HDF5");
+    df_tell_bytes(&teller, path);
     return df_tell_pool(&teller, context, path, options);
 }

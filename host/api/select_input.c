@@ -149,9 +149,10 @@ static dfal_status check_rows(const struct df_select_job *job, const char *path,
 static dfal_status compare_deepfool(const struct df_select_job *job, const struct df_deepfool *asked)
 {
     char *ours = NULL, *default_json = NULL, *theirs = NULL;
+    struct df_identity wanted = {0}, made = {0};
     struct dfal_score_options defaults;
     struct df_deepfool deepfool;
-    const char *unconverged = job->options->score->unconverged;
+    const char *unconverged = job->options->score->unconverged, *path = job->options->scores_path;
     dfal_status status;
     dfal_score_options_init(&defaults);
     DF_TRY_TO(done, status, df_deepfool_from_options(&deepfool, &defaults));
@@ -159,10 +160,16 @@ static dfal_status compare_deepfool(const struct df_select_job *job, const struc
     DF_TRY_TO(done, status, df_deepfool_to_json(&ours, asked, unconverged));
     DF_TRY_TO(done, status, df_deepfool_from_json(&deepfool, job->head.configuration));
     DF_TRY_TO(done, status, df_deepfool_to_json(&theirs, &deepfool, unconverged));
-    if (strcmp(ours, default_json) && strcmp(ours, theirs))
-        status = df_fail(DFAL_E_CONFIG, "%s was made with %s, expected what was asked for, %s",
-                         job->options->scores_path, theirs, ours);
+    if (strcmp(ours, default_json) && strcmp(ours, theirs)) {
+        df_identity_add(&wanted, "preset", "%s", asked->preset); /* first: it decides about the others */
+        df_identity_add(&made, "preset", "%s", deepfool.preset);
+        DF_TRY_TO(done, status, df_identity_json(&wanted, ours, path));
+        DF_TRY_TO(done, status, df_identity_json(&made, theirs, path));
+        status = df_identity_check(&wanted, &made, false, DFAL_E_CONFIG, path, "");
+    }
 done:
+    df_identity_clear(&wanted);
+    df_identity_clear(&made);
     df_free(theirs);
     df_free(ours);
     df_free(default_json);

@@ -193,6 +193,26 @@ static dfal_status read_samples(struct job *job)
     return status;
 }
 
+/* The graph does not tell how wide a layer is. */
+static dfal_status check_parameters(const struct df_network *network, const struct df_network *start,
+                                    const char *path)
+{
+    for (int32_t i = 0; i < network->node_count; i++)
+        for (int k = 0; k < DF_PARAMETER_KINDS; k++) {
+            const struct df_parameter *ours = &network->nodes[i].parameter[k],
+                                      *theirs = &start->nodes[i].parameter[k];
+            const char *kind = df_parameter_name((enum df_parameter_kind)k);
+            if (ours->count != theirs->count)
+                DF_FAIL(DFAL_E_SHAPE, "%s has %lld values in %s/%s, the network to train has %lld", path,
+                        (long long)theirs->count, start->nodes[i].name, kind, (long long)ours->count);
+            if (theirs->data && !df_row_is_finite(theirs->data, theirs->count))
+                DF_FAIL(DFAL_E_DATA,
+                        "%s has a value in %s/%s that is not finite, so no training can start there", path,
+                        start->nodes[i].name, kind);
+        }
+    return DFAL_OK;
+}
+
 static dfal_status same_graph(const struct df_network *a, const struct df_network *b, const char *path)
 {
     char *first = NULL, *second = NULL;
@@ -252,6 +272,7 @@ static dfal_status build_network(struct job *job, const char *name)
     DF_TRY_TO(done, status, df_network_for_pool(&start, job->context, options->init, job->pool));
     DF_TRY_TO(done, status, claim_network(job, start));
     DF_TRY_TO(done, status, same_graph(job->network, start, options->init));
+    DF_TRY_TO(done, status, check_parameters(job->network, start, options->init));
     DF_TRY_TO(done, status, df_network_take_scaling(start, job->pool));
     if (!start->classes)
         DF_TRY_TO(done, status, df_network_name_classes(start, pool_names(job)));

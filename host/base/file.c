@@ -437,17 +437,22 @@ bool df_folder_exists(const char *path)
 
 dfal_status df_file_check_target(const char *path, bool force)
 {
+    struct stat there;
     if (!*path)
         DF_FAIL(DFAL_E_EXISTS, "the output's name is empty: expected the name of a file");
     if (df_folder_exists(path))
         DF_FAIL(DFAL_E_EXISTS, "%s: this is a folder, expected the name of a file", path);
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) /* or a link to one, such as /dev/stdout */
+        DF_FAIL(DFAL_E_EXISTS, "%s: this is a device or a pipe, expected the name of a file", path);
     if (!force && df_file_exists(path))
         DF_FAIL(DFAL_E_EXISTS, "%s: the output exists; `force` replaces it", path);
     char *folder;
     DF_TRY(folder_of(&folder, path));
     dfal_status status = DFAL_OK;
     if (!df_folder_exists(folder))
-        status = df_fail(DFAL_E_EXISTS, "%s: the folder '%s' does not exist", path, folder);
+        status = df_fail(DFAL_E_EXISTS, "%s: %s '%s' %s", path,
+                         df_file_exists(folder) ? "its folder" : "the folder", folder,
+                         df_file_exists(folder) ? "is a file" : "does not exist");
     else if (access(folder, W_OK | X_OK) != 0)
         status = df_fail_errno(errno, true, path, "writing into its folder");
     df_free(folder);

@@ -17,7 +17,10 @@ static dfal_status check_cut(const struct df_piece *pieces, int32_t count, const
 {
     const struct df_piece *first = &pieces[0];
     for (int32_t i = 1; i < count; i++)
-        if (pieces[i].count != first->count)
+        if (pieces[i].count == 0)
+            DF_FAIL(DFAL_E_DATA, "%s is no %s, but %s is %s %d of %d: expected %ss of one cut",
+                    pieces[i].path, what, first->path, what, first->number + 1, first->count, what);
+        else if (pieces[i].count != first->count)
             DF_FAIL(DFAL_E_DATA, "%s is %s %d of %d, but %s is %s %d of %d: expected %ss of one cut",
                     pieces[i].path, what, pieces[i].number + 1, pieces[i].count, first->path, what,
                     first->number + 1, first->count, what);

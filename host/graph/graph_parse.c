@@ -342,7 +342,11 @@ dfal_status df_graph_from_json(struct df_network **out, const char *json, size_t
     if (!root)
         DF_FAIL(DFAL_E_DATA, "%s: the graph is not JSON: line %d, column %d: %s", source, error.line,
                 error.column, error.text);
-    DF_TRY_TO(done, status, df_network_create(&network, input, class_count));
+    status = df_network_create(&network, input, class_count);
+    if (status != DFAL_OK) {
+        status = df_fail_prefix(status, "%s: ", source);
+        goto done;
+    }
     DF_TRY_TO(done, status, parse(&parser, root, network));
     *out = network;
     network = NULL;

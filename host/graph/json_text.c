@@ -38,11 +38,16 @@ dfal_status df_identity_json(struct df_identity *identity, const char *text, con
         status = df_fail(DFAL_E_DATA, "%s: its configuration is not a JSON object", path);
     json_object_foreach(object, key, value)
     {
-        char *compact = json_is_string(value) ? NULL : df_json_text(value, JSON_ENCODE_ANY | JSON_COMPACT);
-        if (!json_is_string(value) && !compact)
+        char number[DF_NUMBER_TEXT], *compact = NULL;
+        const char *shown = json_string_value(value);
+        if (json_is_real(value)) /* as people write it: 0.03, of which the file has 17 digits */
+            shown = df_print_shortest(number, json_real_value(value), 1);
+        else if (!shown)
+            shown = compact = df_json_text(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        if (!shown)
             DF_KEEP_FIRST(status, df_fail(DFAL_E_MEMORY, "not enough memory for a configuration"));
         else
-            df_identity_add(identity, key, "%s", compact ? compact : json_string_value(value));
+            df_identity_add(identity, key, "%s", shown);
         free(compact);
     }
     json_decref(object);

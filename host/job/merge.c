@@ -109,6 +109,12 @@ static dfal_status joined_head(struct df_rows_head *head, const struct df_merge_
 
 /* ---- Joining ---------------------------------------------------------------------------------- */
 
+/* What ids the parts have. */
+struct ids {
+    const char *path; /* the first that has some; NULL: none yet */
+    bool made;
+};
+
 struct merge {
     struct dfal_context *context;
     const struct df_rows_kind *kind;
@@ -118,13 +124,30 @@ struct merge {
     int32_t count;
     struct df_rows_head head;
     struct df_row_hashes hashes;
+    struct ids ids;
     struct df_rows_writer *writer;
 };
 
 struct copy {
     struct df_rows_writer *writer;
     const struct df_merge_part *part;
+    struct ids *ids;
 };
+
+/* Pools of the same samples have one fingerprint, be their ids their own or made of it. */
+static dfal_status check_ids(struct ids *ids, const struct df_merge_part *part, const struct df_rows *block)
+{
+    if (block->count == 0 || !block->id)
+        return DFAL_OK;
+    const bool made = df_id_is_made(block->id[0], part->head.pool_fingerprint, block->index[0]);
+    if (!ids->path)
+        *ids = (struct ids){part->path, made};
+    if (ids->made != made)
+        DF_FAIL(DFAL_E_DATA,
+                "%s has ids of its pool, %s is of a pool without ids: expected parts of one pool",
+                made ? ids->path : part->path, made ? part->path : ids->path);
+    return DFAL_OK;
+}
 
 static dfal_status copy_block(void *user, int64_t begin, const struct df_rows *block)
 {
@@ -134,6 +157,8 @@ static dfal_status copy_block(void *user, int64_t begin, const struct df_rows *b
         if (block->index[i] != expected + i)
             DF_FAIL(DFAL_E_DATA, "%s holds row %" PRId64 " at %" PRId64 ", its head says %" PRId64,
                     copy->part->path, block->index[i], begin + i, expected + i);
+    if (begin == 0)
+        DF_TRY(check_ids(copy->ids, copy->part, block));
     return df_rows_append(copy->writer, block);
 }
 
@@ -169,7 +194,7 @@ static dfal_status append(struct merge *merge, const char *out_path, int32_t i)
                                  merge->head.range_end - merge->head.range_begin, df_rows_have_ids(reader),
                                  merge->context->options.force));
     DF_TRY_TO(done, status,
-              df_rows_each(reader, true, copy_block, &(struct copy){.writer = merge->writer, .part = part}));
+              df_rows_each(reader, true, copy_block, &(struct copy){merge->writer, part, &merge->ids}));
     status = join_hashes(&merge->hashes, reader, &head);
 done:
     df_rows_close(reader);

@@ -63,6 +63,8 @@ void df_pool_decode(const struct df_pool *pool, float *x, const void *raw, int64
  * each where that fails. */
 dfal_status df_pool_id(struct df_pool *pool, char **id, int64_t row);
 dfal_status df_pool_ids(struct df_pool *pool, char **ids, int64_t begin, int64_t count);
+/* Whether it is the id of a row of a pool of this fingerprint that has no ids of its own. */
+bool df_id_is_made(const char *id, const char *fingerprint, int64_t row);
 /* Row of an id, -1: none. Builds an index on first use, 36 bytes a row. Errors   E_DATA an id stands in two
  * rows, or is empty */
 dfal_status df_pool_find(struct df_pool *pool, int64_t *row, const char *id);

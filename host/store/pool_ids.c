@@ -21,7 +21,7 @@ struct df_id_index {
     struct id_slot slots[];
 };
 
-void df_pool_make_id(const struct df_pool *pool, char id[DF_MADE_ID], int64_t row)
+static void make_id(char id[DF_MADE_ID], const char *fingerprint, int64_t row)
 {
     enum { MARK = 8, DIGITS = 20 }; /* letters of the fingerprint; digits of any row */
     char digits[DIGITS];
@@ -29,10 +29,22 @@ void df_pool_make_id(const struct df_pool *pool, char id[DF_MADE_ID], int64_t ro
     do
         digits[--first] = (char)('0' + row % 10);
     while ((row /= 10) > 0 && first > 0);
-    memcpy(id, pool->fingerprint, MARK);
+    memcpy(id, fingerprint, MARK);
     id[MARK] = ':';
     memcpy(id + MARK + 1, digits + first, (size_t)(DIGITS - first));
     id[MARK + 1 + DIGITS - first] = 0;
+}
+
+void df_pool_make_id(const struct df_pool *pool, char id[DF_MADE_ID], int64_t row)
+{
+    make_id(id, pool->fingerprint, row);
+}
+
+bool df_id_is_made(const char *id, const char *fingerprint, int64_t row)
+{
+    char made[DF_MADE_ID];
+    make_id(made, fingerprint, row);
+    return strcmp(id, made) == 0;
 }
 
 dfal_status df_pool_ids(struct df_pool *pool, char **ids, int64_t begin, int64_t count)

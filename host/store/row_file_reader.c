@@ -18,8 +18,9 @@ static dfal_status read_head(struct df_h5 *h5, struct df_rows_head *head, const 
     int64_t value, complete = 0;
     bool there;
     DF_TRY(df_h5_has(h5, "complete", &there));
-    if (there)
-        DF_TRY(df_h5_get_one(h5, "complete", &complete, INT32_MIN, INT32_MAX));
+    if (!there)
+        DF_FAIL(DFAL_E_DATA, "%s has no attribute 'complete', as a finished %s has", h5->path, name);
+    DF_TRY(df_h5_get_one(h5, "complete", &complete, INT32_MIN, INT32_MAX));
     if (complete != 1)
         DF_FAIL(DFAL_E_DATA, "%s is not complete (attribute 'complete' is %lld), expected a finished %s",
                 h5->path, (long long)complete, name);

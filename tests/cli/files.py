@@ -484,6 +484,7 @@ def configurations(dfal):
     dfal.refuses(64, "select", "net.h5", "pool.h5", "--strategy", "dfa", "--count", "3", "-o", "q.csv", says=("dfa", "dfal"))
     out, _ = dfal.run("-q", "run", "c.yaml", "--set", "trials=2", "--print-config")
     check("trials: 2" in out and "lenet5" in out, f"--print-config: {out}")
+    dfal.refuses(64, "--json", "run", "c.yaml", "--print-config", says="YAML")
     nothing_written(dfal, "d", "q.csv")
 
 

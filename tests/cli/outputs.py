@@ -323,5 +323,33 @@ def owner(dfal):
     run("report", "run.x", "-o", "page.html")
 
 
-main({f.__name__: f for f in (apart, apart_imports, apart_model, apart_runs, race, without_locks, killed, kept_parts,
+def no_files(dfal):
+    """A device, a pipe or a link to one is never replaced by a file, and nobody is told to force it; a folder's name must be a folder's."""
+    prepare(dfal)
+    os.mkfifo(dfal.at("pipe"))
+    os.symlink("/dev/null", dfal.at("null"))
+    made = {name: os.lstat(dfal.at(name)) for name in ("pipe", "null")}
+    for name in (*made, "/dev/null"):
+        for words in (("score", "net.h5", "pool.h5", "--max-iter", "1"), ("synth", "-n", "5"), ("train", "--net", "lenet5", "pool.h5", "--epochs", "1"),
+                      ("select", "net.h5", "pool.h5", "--strategy", "random", "--count", "2")):
+            for force in ((), ("--force",)):
+                dfal.refuses(73, *words, "-o", name, *force, says=(name, "device or a pipe"))
+    check(all(os.lstat(dfal.at(name)) == was for name, was in made.items()), "a pipe or a link was replaced")
+    dfal.refuses(73, "synth", "-n", "5", "-o", "pool.h5/x.h5", says="its folder 'pool.h5' is a file")
+
+
+def report_pair(dfal):
+    """The page and its tables: both or none."""
+    prepare(dfal)
+    write(dfal, "c.yaml", CONFIG)
+    dfal.run("-q", "run", "c.yaml", "-o", "d")
+    write(dfal, "old.tex", "old")
+    for page, tables in (("page.html", "no/t.tex"), ("page.html", "old.tex"), ("no/page.html", "new.tex")):
+        dfal.refuses(73, "report", "d", "-o", page, "--latex", tables)
+        check(not os.path.exists(dfal.at("page.html")) and not os.path.exists(dfal.at("new.tex")), f"{page}, {tables}: one was written")
+    check(read(dfal.at("old.tex")) == b"old", "a file was replaced without --force")
+    dfal.run("-q", "report", "d", "-o", "page.html", "--latex", "new.tex")
+
+
+main({f.__name__: f for f in (no_files, report_pair, apart, apart_imports, apart_model, apart_runs, race, without_locks, killed, kept_parts,
                               unfinished_again, owner)})

@@ -5,6 +5,9 @@ import os
 import shutil
 import signal
 
+import h5py
+import numpy as np
+
 from data import make_pool
 from support import check, main, same_file, same_runs
 
@@ -63,6 +66,33 @@ def merged(dfal):
     check(not os.path.exists(dfal.at("x")) and not os.path.exists(dfal.at("x.merging")), "a refused merge left something")
 
 
+def of_other_kinds(dfal):
+    """What is no shard of the others is named for what it is."""
+    make_pool(dfal.at("bare.h5"), 40, 1)
+    shutil.copy(dfal.at("bare.h5"), dfal.at("named.h5"))
+    for name, ids in (("bare.h5", None), ("named.h5", np.array([f"img{i}" for i in range(40)], "S"))):
+        with h5py.File(dfal.at(name), "r+") as file:
+            if "ids" in file:
+                del file["ids"]
+            if ids is not None:
+                file["ids"] = ids
+    dfal.run("-q", "train", "--net", "lenet5", "bare.h5", "-o", "net.h5", "--epochs", "0")
+    for pool in ("bare", "named"):
+        for k in (1, 2):
+            dfal.run("-q", "score", "net.h5", f"{pool}.h5", "--max-iter", "1", "--shard", f"{k}/2", "-o", f"{pool}{k}.h5")
+    dfal.run("-q", "score", "net.h5", "bare.h5", "--max-iter", "1", "--range", "20:40", "-o", "range.h5")
+    dfal.refuses(65, "merge", "bare1.h5", "named2.h5", "-o", "m.h5",
+                 says="named2.h5 has ids of its pool, bare1.h5 is of a pool without ids: expected parts of one pool")
+    dfal.refuses(65, "merge", "named1.h5", "bare2.h5", "-o", "m.h5", says="named1.h5 has ids of its pool, bare2.h5")
+    dfal.refuses(65, "merge", "bare1.h5", "range.h5", "-o", "m.h5", says="range.h5 is no shard, but bare1.h5 is shard 1 of 2")
+    dfal.refuses(65, "merge", "bare1.h5", "bare.h5", "-o", "m.h5", says="bare.h5 has no attribute 'complete'")
+    for pool in ("bare", "named"):
+        dfal.run("-q", "merge", f"{pool}2.h5", f"{pool}1.h5", "-o", f"{pool}.merged.h5")
+    # Other options than the file was made with: the first that differs.
+    dfal.refuses(78, "select", "net.h5", "bare.h5", "--strategy", "dfal", "--count", "2", "--scores", "bare.merged.h5", "--overshoot", "0.03",
+                 "--max-iter", "1", "-o", "q.csv", says="bare.merged.h5 was made with overshoot 0.02, expected 0.03")
+
+
 def estimate(dfal):
     make_pool(dfal.at("train.h5"), 60, 1)
     make_pool(dfal.at("test.h5"), 20, 2)
@@ -102,4 +132,4 @@ def killed(dfal):
         shutil.rmtree(dfal.at("m"))
 
 
-main({f.__name__: f for f in (merged, estimate, killed)})
+main({f.__name__: f for f in (merged, of_other_kinds, estimate, killed)})

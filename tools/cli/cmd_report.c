@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dfal report: one page from run directories. */
 #include <string.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "run_table.h"
@@ -30,9 +31,16 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     struct report_args *args = user;
     if (args->latex && !strcmp(args->latex, args->out))
         return usage_error(DFAL_E_USAGE, "--latex and --output are both %s, expected two files", args->out);
-    dfal_status status = dfal_report(session->context, args->out, operands, count);
-    if (status == DFAL_OK && args->latex)
+    /* Both or none: a page that stands would refuse the line that is right at last. */
+    const bool stood = args->latex && access(args->latex, F_OK) == 0;
+    dfal_status status = DFAL_OK;
+    if (args->latex)
         status = dfal_report_latex(session->context, args->latex, operands, count);
+    if (status == DFAL_OK) {
+        status = dfal_report(session->context, args->out, operands, count);
+        if (status != DFAL_OK && args->latex && !stood)
+            (void)unlink(args->latex);
+    }
     if (status == DFAL_OK && session->json)
         return print_document(session, args->out, operands, count);
     return status;

@@ -96,6 +96,8 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     dfal_status status = take_configuration(args, session, operands, count);
     if (status != DFAL_OK)
         return status;
+    if (session->print_config && session->json)
+        return usage_error(DFAL_E_USAGE, "--print-config prints YAML, expected it without --json");
     if (session->print_config)
         return print_configuration(session, args);
     if (args->estimate)
