@@ -5,33 +5,15 @@
 
 #include "commands.h"
 
-/* The placeholder without what is not in this version. */
-static const char *placeholder(char text[256], const struct option *option)
-{
-    size_t length = 0;
-    text[0] = '\0';
-    if (option->value == NULL)
-        return text;
-    if (option->kind != VALUE_CHOICE)
-        return option->value;
-    char words[256];
-    snprintf(words, sizeof(words), "%s", option->value);
-    char *rest = words;
-    for (char *word = strsep(&rest, "|"); word != NULL; word = strsep(&rest, "|"))
-        if (word[0] != '~')
-            length += (size_t)snprintf(text + length, 256 - length, "%s%s", length > 0 ? "|" : "", word);
-    return text;
-}
-
 static void option_name(char text[320], const struct option *option)
 {
-    char value[256], letter[8] = "", name[64] = "";
+    char letter[8] = "", name[64] = "";
     if (option->letter != 0)
         snprintf(letter, sizeof(letter), "-%c%s", option->letter, option->name != NULL ? ", " : "");
     if (option->name != NULL)
         snprintf(name, sizeof(name), "--%s", option->name);
-    const char *shown = placeholder(value, option);
-    snprintf(text, 320, "%s%s%s%s", letter, name, shown[0] != '\0' ? " " : "", shown);
+    snprintf(text, 320, "%s%s%s%s", letter, name, option->value != NULL ? " " : "",
+             option->value != NULL ? option->value : "");
 }
 
 static const char *required(const struct option *option)
@@ -196,15 +178,12 @@ static void print_words(const struct option *options, int32_t count)
 static void print_choices(const struct option *options, int32_t count)
 {
     for (int32_t i = 0; i < count; i++) {
-        char words[256];
         if (options[i].hidden || options[i].kind != VALUE_CHOICE)
             continue;
-        placeholder(words, &options[i]);
-        for (char *c = words; *c != '\0'; c++)
-            if (*c == '|')
-                *c = ' ';
-        printf("    --%s) COMPREPLY=($(compgen -W \"%s\" -- \"$word\")); return ;;\n", options[i].name,
-               words);
+        printf("    --%s) COMPREPLY=($(compgen -W \"", options[i].name);
+        for (const char *c = options[i].value; *c != '\0'; c++)
+            putchar(*c == '|' ? ' ' : *c);
+        printf("\" -- \"$word\")); return ;;\n");
     }
 }
 
