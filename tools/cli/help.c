@@ -36,27 +36,24 @@ static void print_options(const struct option *options, int32_t count)
     }
 }
 
+/* Statuses of one code stand together. */
 static void print_exit_codes(const char *row)
 {
     static const struct {
         int code;
         const char *text;
-    } codes[] = {
-        {0, "ok"},
-        {64, "unknown command, option, value or strategy name on the command line (the nearest is "
-             "named); an output that is read, too"},
-        {65, "bad data: unreadable, truncated or foreign file, wrong type or shape, label out of range, zero "
-             "samples, one class"},
-        {66, "input missing"},
-        {69, "back end, device, library, CPU feature or function not available"},
-        {70, "internal error"},
-        {73, "cannot create, or exists and is finished (--force replaces it)"},
-        {74, "read or write error, disk full"},
-        {75, "stopped by a signal or a device error with finished work kept: run the same line again"},
-        {78, "bad configuration file, or an unfinished output of another configuration"},
+    } statuses[] = {
+#define X(name, value, exit_code, meaning) {exit_code, meaning},
+        DFAL_STATUS_LIST(X)
+#undef X
     };
-    for (int32_t i = 0; i < COUNT_OF(codes); i++)
-        printf(row, codes[i].code, codes[i].text);
+    for (int32_t i = 0, next; i < COUNT_OF(statuses); i = next) {
+        char text[256] = "";
+        for (next = i; next < COUNT_OF(statuses) && statuses[next].code == statuses[i].code; next++)
+            snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", next > i ? "; " : "",
+                     statuses[next].text);
+        printf(row, statuses[i].code, text);
+    }
 }
 
 void print_overview(void)
