@@ -303,7 +303,7 @@ dfal_status dfal_progress(dfal_context *context, const char *path, dfal_fact_fn 
     char parts[PATH_SIZE], format[32];
     (void)context;
     if (df_folder_exists(path)) {
-        if (ends_in(path, ".parts"))
+        if (ends_in(path, DF_PARTS_SUFFIX))
             return tell_parts(&teller, path);
         if (ends_in(path, ".shards"))
             return tell_array(&teller, path);
@@ -311,7 +311,7 @@ dfal_status dfal_progress(dfal_context *context, const char *path, dfal_fact_fn 
         df_tell_text(&teller, "job", "run");
         return df_tell_run_folder(&teller, path);
     }
-    int length = snprintf(parts, sizeof(parts), "%s.parts", path);
+    int length = snprintf(parts, sizeof(parts), "%s" DF_PARTS_SUFFIX, path);
     if (length < PATH_SIZE && df_folder_exists(parts) && !df_parts_are_published(path))
         return tell_parts(&teller, parts);
     length = (int)strlen(path);

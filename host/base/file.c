@@ -13,7 +13,6 @@
 #include "base/fault.h"
 #include "base/memory.h"
 
-static const char temporary_mark[] = ".tmp.";
 enum { RANDOM_LETTERS = 6 };
 
 /* True, with errno set, when a test wants this operation to fail. */
@@ -107,7 +106,7 @@ dfal_status df_file_temporary(char **temporary, int *fd, const char *path)
     *temporary = NULL;
     *fd = -1;
     char *name;
-    DF_TRY(df_format(&name, "%s%sXXXXXX", path, temporary_mark));
+    DF_TRY(df_format(&name, "%s" DF_TEMPORARY_MARK "XXXXXX", path));
     dfal_status status = DFAL_OK;
     int file = fails(DF_FAULT_OPEN) ? -1 : df_descriptor(mkostemp(name, O_CLOEXEC));
     if (file < 0) {
@@ -271,8 +270,8 @@ dfal_status df_file_publish(const char *temporary, const char *path, bool replac
 
 bool df_file_is_temporary(const char *entry, const char *base)
 {
-    const size_t end = sizeof temporary_mark - 1 + RANDOM_LETTERS, length = strlen(entry);
-    if (length <= end || strncmp(entry + length - end, temporary_mark, sizeof temporary_mark - 1) != 0)
+    const size_t end = sizeof DF_TEMPORARY_MARK - 1 + RANDOM_LETTERS, length = strlen(entry);
+    if (length <= end || strncmp(entry + length - end, DF_TEMPORARY_MARK, sizeof DF_TEMPORARY_MARK - 1) != 0)
         return false;
     return !base || (strlen(base) == length - end && strncmp(entry, base, length - end) == 0);
 }

@@ -12,6 +12,7 @@
  * have closed 0, 1 or 2 and yet print: its words must not end in what is kept under them. -1 with errno, also
  * for a failed open. Safe after a fork. */
 int df_descriptor(int fd);
+#define DF_TEMPORARY_MARK ".tmp." /* in the name of a temporary: TARGET.tmp.XXXXXX */
 /* Make an empty temporary beside path (mkostemp, mode from umask, no link followed), locked as long as *fd is
  * open: TARGET.tmp.XXXXXX.
  * Errors   E_EXISTS the folder is missing or not writable; E_IO */
