@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "run/curve.h"
 #include "run/tables.h"
 #include "support_world.h"
@@ -107,12 +108,36 @@ static void test_which(void **state)
     drop(&directory);
 }
 
+/* A full disk: the sentence says so, and the table has no line more nor a part of one. */
+static void test_full_disk(void **state)
+{
+    (void)state;
+    struct df_run_directory directory =
+        directory_of(world.folder, DF_RUN_CURVE, "curve.csv", HEAD "random,1,0,a\n");
+    struct df_text line = {0};
+    df_text_add(&line, "random,1,1,b\n");
+    df_fault_arm(DF_FAULT_WRITE, 1);
+    test_error(df_run_directory_append(&directory, DF_RUN_CURVE, &line), DFAL_E_IO,
+               "curve.csv: writing failed: No space left on device");
+    df_fault_arm(DF_FAULT_WRITE, 0);
+    char *found = world_read(world.folder, "curve.csv");
+    assert_string_equal(found, HEAD "random,1,0,a\n");
+    free(found);
+    test_ok(df_run_directory_append(&directory, DF_RUN_CURVE, &line));
+    found = world_read(world.folder, "curve.csv");
+    assert_string_equal(found, HEAD "random,1,0,a\nrandom,1,1,b\n");
+    free(found);
+    df_text_clear(&line);
+    drop(&directory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_missing),
         cmocka_unit_test(test_which),
+        cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

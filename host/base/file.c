@@ -311,15 +311,16 @@ void df_folder_sweep(const char *folder)
     sweep(folder, NULL);
 }
 
-static dfal_status write_all(int fd, const char *path, const char *bytes, size_t size)
+dfal_status df_file_append(int fd, const char *path, const void *bytes, size_t size)
 {
+    const char *next = bytes;
     while (size > 0) {
-        ssize_t written = fails(DF_FAULT_WRITE) ? -1 : write(fd, bytes, size);
+        ssize_t written = fails(DF_FAULT_WRITE) ? -1 : write(fd, next, size);
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0)
             return df_fail_errno(errno, true, path, "writing");
-        bytes += written;
+        next += written;
         size -= (size_t)written;
     }
     return DFAL_OK;
@@ -331,7 +332,7 @@ dfal_status df_file_write_output(const char *path, const void *bytes, size_t siz
     int fd;
     DF_TRY(df_file_temporary(&temporary, &fd, path));
     const int held = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* the lock lasts until the file has its name */
-    dfal_status status = write_all(fd, path, bytes, size);
+    dfal_status status = df_file_append(fd, path, bytes, size);
     DF_KEEP_FIRST(status, close_checked(fd, path));
     if (status == DFAL_OK)
         status = df_file_publish(temporary, path, replace);

@@ -39,6 +39,9 @@ bool df_file_lock(int fd);
 mode_t df_file_mode(mode_t wanted);
 /* openat(2), made if need be, for a file that is not written whole; errno tells. No link is followed. */
 int df_file_make(int folder, const char *name, int flags);
+/* Write on where fd stands, for a file that is not written whole; path is what messages call it. On an error
+ * some of the bytes may be there. Errors   E_IO */
+dfal_status df_file_append(int fd, const char *path, const void *bytes, size_t size);
 /* Write a file of dfal's own, whether there is one or not. */
 dfal_status df_file_write(const char *path, const void *bytes, size_t size);
 /* Write an output. Errors   as df_file_publish */

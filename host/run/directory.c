@@ -159,27 +159,11 @@ static dfal_status check_header(int fd, const char *path, const char *header)
     return DFAL_OK;
 }
 
-static dfal_status write_all(int fd, const char *bytes, int64_t size, const char *name)
-{
-    while (size > 0) {
-        if (df_fault_hits(DF_FAULT_WRITE))
-            return df_fail_errno(EIO, true, name, "writing");
-        ssize_t written = write(fd, bytes, (size_t)size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return df_fail_errno(errno, true, name, "writing");
-        bytes += written;
-        size -= written;
-    }
-    return DFAL_OK;
-}
-
 static dfal_status append(int fd, const struct df_text *text, const char *name)
 {
     if (text->status != DFAL_OK)
         DF_FAIL(text->status, "%s: out of memory for new rows", name);
-    DF_TRY(write_all(fd, text->bytes, text->size, name));
+    DF_TRY(df_file_append(fd, name, text->bytes, (size_t)text->size));
     if (df_fault_hits(DF_FAULT_FSYNC)) {
         errno = EIO;
         return df_fail_errno(errno, true, name, "syncing");
@@ -474,7 +458,8 @@ void df_run_directory_event(void *user, const struct dfal_event *event)
     /* The log explains a run and decides nothing: when it cannot be written the run goes on, and says so at
      * its end. */
     df_message_get(message);
-    if (text.status != DFAL_OK || write_all(directory->log, text.bytes, text.size, "log.jsonl") != DFAL_OK) {
+    if (text.status != DFAL_OK ||
+        df_file_append(directory->log, log_name, text.bytes, (size_t)text.size) != DFAL_OK) {
         directory->log_failed = true;
         df_message_set(message);
     }
@@ -491,7 +476,7 @@ dfal_status df_run_directory_take_log(struct df_run_directory *directory, const 
         goto done;
     DF_TRY_TO(done, status, df_file_read(&text, &size, path, INT64_MAX));
     const char *last = memrchr(text, '\n', size);
-    status = write_all(directory->log, text, last ? last + 1 - text : 0, log_name);
+    status = df_file_append(directory->log, log_name, text, last ? (size_t)(last + 1 - text) : 0);
 done:
     df_free(path);
     df_free(text);
