@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tables of a run directory are put in order: rounds that ended in any order, lines of nobody, lines that
- * are cut short, line ends inside of quotes. */
+ * are cut short, line ends inside of quotes. Its log has the events. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,13 +132,44 @@ static void test_full_disk(void **state)
     drop(&directory);
 }
 
+/* Every kind of field in the log; what progress and debug say is not in it. */
+static void test_log(void **state)
+{
+    (void)state;
+    struct df_run_directory directory = directory_of(world.folder, DF_RUN_CURVE, "curve.csv", HEAD);
+    const struct dfal_field fields[] = {
+        {.key = "names", .kind = DFAL_FIELD_LIST, .integer = 2, .text = "a \"b\"\0c"},
+        {.key = "none", .kind = DFAL_FIELD_LIST, .text = ""},
+        {.key = "rows", .kind = DFAL_FIELD_INT, .integer = -7},
+        {.key = "share", .kind = DFAL_FIELD_REAL, .real = 0.25},
+        {.key = "far", .kind = DFAL_FIELD_REAL, .real = INFINITY},
+        {.key = "word", .kind = DFAL_FIELD_TEXT, .text = "x"},
+        {.key = "silent", .kind = DFAL_FIELD_TEXT},
+    };
+    struct dfal_event event = {DFAL_WARNING, "test.log", "said", fields, sizeof fields / sizeof *fields};
+    char path[TEST_PATH];
+    test_join(path, world.folder, "log.jsonl");
+    directory.log = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    assert_true(directory.log >= 0);
+    df_run_directory_event(&directory, &event);
+    event.level = DFAL_PROGRESS;
+    df_run_directory_event(&directory, &event);
+    char *found = world_read(world.folder, "log.jsonl");
+    const char *behind = strstr(found, "\"level\"");
+    assert_non_null(behind);
+    assert_string_equal(behind,
+                        "\"level\": \"warning\", \"event\": \"test.log\", \"text\": \"said\", "
+                        "\"names\": [\"a \\\"b\\\"\", \"c\"], \"none\": [], \"rows\": -7, \"share\": 0.25, "
+                        "\"far\": null, \"word\": \"x\", \"silent\": \"\"}\n");
+    free(found);
+    drop(&directory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_missing),
-        cmocka_unit_test(test_which),
-        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_order),     cmocka_unit_test(test_missing), cmocka_unit_test(test_which),
+        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_log),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

@@ -427,6 +427,34 @@ dfal_status df_run_directory_replace(struct df_run_directory *directory, enum df
     return open_table(&directory->table[table], directory->path, tables[table].name, tables[table].header);
 }
 
+/* A list is an array and what is not finite null, as `--log-format json` has them. */
+static void add_value(struct df_text *text, const struct dfal_field *field)
+{
+    const char *one = field->text ? field->text : "";
+    switch (field->kind) {
+    case DFAL_FIELD_INT:
+        df_text_add(text, "%lld", (long long)field->integer);
+        return;
+    case DFAL_FIELD_REAL:
+        if (isfinite(field->real))
+            df_text_number(text, field->real);
+        else
+            df_text_add(text, "null");
+        return;
+    case DFAL_FIELD_TEXT:
+        df_text_json(text, one);
+        return;
+    case DFAL_FIELD_LIST:
+        df_text_add(text, "[");
+        for (int64_t i = 0; i < field->integer; i++, one += strlen(one) + 1) {
+            df_text_add(text, i ? ", " : "");
+            df_text_json(text, one);
+        }
+        df_text_add(text, "]");
+        return;
+    }
+}
+
 void df_run_directory_event(void *user, const struct dfal_event *event)
 {
     struct df_run_directory *directory = user;
@@ -441,18 +469,10 @@ void df_run_directory_event(void *user, const struct dfal_event *event)
     df_text_add(&text, ", \"text\": ");
     df_text_json(&text, event->text ? event->text : "");
     for (int32_t i = 0; i < event->field_count; i++) {
-        const struct dfal_field *field = &event->fields[i];
         df_text_add(&text, ", ");
-        df_text_json(&text, field->key);
+        df_text_json(&text, event->fields[i].key);
         df_text_add(&text, ": ");
-        if (field->kind == DFAL_FIELD_INT)
-            df_text_add(&text, "%lld", (long long)field->integer);
-        else if (field->kind == DFAL_FIELD_TEXT)
-            df_text_json(&text, field->text ? field->text : "");
-        else if (isfinite(field->real))
-            df_text_number(&text, field->real);
-        else
-            df_text_add(&text, "null");
+        add_value(&text, &event->fields[i]);
     }
     df_text_add(&text, "}\n");
     /* The log explains a run and decides nothing: when it cannot be written the run goes on, and says so at
