@@ -636,7 +636,8 @@ static void test_outputs(void **state)
 }
 
 /* Every n-th write, sync and rename fails once, on so many threads: an error, no leak, and the same line
- * continues. A full disk is met by the tables, too. Of several strategies at once one that finds no memory goes on behind the others. */
+ * continues. A full disk is met by the tables, too. Of several strategies at once one that finds no memory
+ * goes on behind the others. */
 static void check_faults(int32_t threads, int64_t step)
 {
     static const enum df_fault kinds[] = {DF_FAULT_WRITE, DF_FAULT_FSYNC, DF_FAULT_RENAME, DF_FAULT_ALLOC};

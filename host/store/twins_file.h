@@ -21,9 +21,9 @@ struct df_twins_column {
     void *data; /* borrowed */
 };
 
-/* "key":[values] for the configuration: what turns twins back into raw units are a pool's scale and offset. */
+/* "key":[values] for the configuration: a pool's scale and offset turn twins back into its raw units. */
 void df_twins_reals(struct df_text *text, const char *key, const double *values, int32_t count);
-/* Write the columns in the order given: whoever made twins of earlier versions finds the same bytes. */
+/* Write all columns, in the order given, which is that in the file. */
 dfal_status df_twins_write(const char *path, const char *configuration, struct df_shape shape, int64_t count,
                            const struct df_twins_column columns[DF_TWINS_COLUMNS], bool force);
 
