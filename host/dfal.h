@@ -67,17 +67,17 @@ DFAL_API void dfal_result_init(void *result, size_t size);
 /* X(name, value, exit code of the command, meaning) */
 #define DFAL_STATUS_LIST(X)                                                                                  \
     X(OK, 0, 0, "ok")                                                                                        \
-    X(E_USAGE, -1, 64, "unknown command, option, value or name")                                             \
-    X(E_DATA, -2, 65, "bad data: unreadable, truncated, foreign, wrong type or out of range")                \
-    X(E_SHAPE, -3, 65, "bad data: shapes do not fit")                                                        \
+    X(E_USAGE, -1, 64, "unknown command, option or value (the nearest is named), or an output that is read") \
+    X(E_DATA, -2, 65, "bad data: unreadable, truncated, foreign, wrong type or range, no sample, one class") \
+    X(E_SHAPE, -3, 65, "shapes that do not fit")                                                             \
     X(E_NOINPUT, -4, 66, "input missing")                                                                    \
-    X(E_UNAVAILABLE, -5, 69, "back end, device, library or feature not available")                           \
+    X(E_UNAVAILABLE, -5, 69, "back end, device, library, CPU feature or function not available")             \
     X(E_MEMORY, -6, 69, "out of memory")                                                                     \
     X(E_INTERNAL, -7, 70, "internal error")                                                                  \
-    X(E_EXISTS, -8, 73, "cannot create, or exists and is finished")                                          \
+    X(E_EXISTS, -8, 73, "cannot create, or exists and is finished (--force replaces it)")                    \
     X(E_IO, -9, 74, "read or write error, disk full")                                                        \
-    X(E_STOPPED, -10, 75, "stopped with finished work kept: run the same line again")                        \
-    X(E_CONFIG, -11, 78, "bad configuration, or unfinished output of another one")
+    X(E_STOPPED, -10, 75, "stopped by a signal or a device error with work kept: run the same line again")   \
+    X(E_CONFIG, -11, 78, "bad configuration file, or an unfinished output of another configuration")
 
 typedef enum dfal_status {
 #define X(name, value, exit_code, text) DFAL_##name = value,

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "score/score.h"
+#include "scores_file.h"
 #include "support_network.h"
 #include "support_score.h"
 
@@ -108,7 +109,7 @@ static struct df_scores read_scores(const char *path)
 {
     struct df_rows_head head = {0};
     struct df_scores scores = {0};
-    test_ok(df_scores_read(path, &head, &scores));
+    test_ok(test_scores_read(path, &head, &scores));
     df_rows_head_clear(&head);
     return scores;
 }

@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "job/output.h"
 #include "score/summary.h"
+#include "scores_file.h"
 #include "support_score.h"
 
 /* LITTLE memory lets 8 shards wait. */
@@ -140,7 +141,7 @@ static void check_file(void)
     struct df_rows_head head;
     struct df_scores found, expected;
     char id[32];
-    test_ok(df_scores_read(path, &head, &found));
+    test_ok(test_scores_read(path, &head, &found));
     test_ok(df_scores_alloc(&expected, ROWS - BEGIN));
     assert_int_equal(found.count, ROWS - BEGIN);
     for (int64_t i = 0; i < found.count; i++) {

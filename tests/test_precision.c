@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "score/pass.h"
 #include "score/score.h"
+#include "scores_file.h"
 #include "support_network.h"
 #include "support_score.h"
 
@@ -98,7 +99,7 @@ static struct df_scores read_scores(const char *name, const char *precision)
     struct df_scores scores = {0};
     char path[TEST_PATH];
     test_join(path, folder, name);
-    test_ok(df_scores_read(path, &head, &scores));
+    test_ok(test_scores_read(path, &head, &scores));
     assert_string_equal(head.precision, precision);
     df_rows_head_clear(&head);
     return scores;

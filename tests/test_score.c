@@ -15,6 +15,7 @@
 #include "score/pass.h"
 #include "score/pool_network.h"
 #include "score/score.h"
+#include "scores_file.h"
 #include "store/table.h"
 #include "support_score.h"
 
@@ -89,7 +90,7 @@ static struct df_scores read_scores(const char *path)
 {
     struct df_rows_head head = {0};
     struct df_scores scores = {0};
-    test_ok(df_scores_read(path, &head, &scores));
+    test_ok(test_scores_read(path, &head, &scores));
     df_rows_head_clear(&head);
     return scores;
 }
@@ -513,7 +514,7 @@ static void tamper(const char *path, int64_t row, float factor)
     struct df_rows_head head = {0};
     struct df_scores scores = {0};
     struct df_rows_writer *writer;
-    test_ok(df_scores_read(path, &head, &scores));
+    test_ok(test_scores_read(path, &head, &scores));
     scores.margin[row] *= factor;
     test_ok(df_rows_create(&writer, path, &df_scores_kind, &head, scores.count, scores.id != NULL, true));
     test_ok(df_rows_append(writer, &scores.rows));

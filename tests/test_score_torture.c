@@ -11,6 +11,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "scores_file.h"
 #include "support_score.h"
 
 enum { ROWS = 8, LIMIT = 5000 };
@@ -99,8 +100,8 @@ static void same_scores(const char *what)
 {
     struct df_rows_head head_a = {0}, head_b = {0};
     struct df_scores a = {0}, b = {0};
-    test_ok(df_scores_read(expected, &head_a, &a));
-    test_ok(df_scores_read(out, &head_b, &b));
+    test_ok(test_scores_read(expected, &head_a, &a));
+    test_ok(test_scores_read(out, &head_b, &b));
     if (a.count != b.count || memcmp(a.margin, b.margin, (size_t)a.count * sizeof *a.margin) != 0 ||
         memcmp(a.status, b.status, (size_t)a.count) != 0 ||
         memcmp(a.adversarial_class, b.adversarial_class, (size_t)a.count * sizeof *a.adversarial_class) !=

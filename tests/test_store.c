@@ -17,8 +17,8 @@
 #include "base/lock.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "scores_file.h"
 #include "store/labels.h"
-#include "store/scores.h"
 #include "store/stream.h"
 #include "store/table.h"
 #include "support.h"
@@ -355,7 +355,7 @@ static void test_scores_round_trip(void **state)
         df_scores_clear(&part);
     }
     test_ok(df_rows_finish(writer));
-    test_ok(df_scores_read(at("scores.h5"), &read, &found));
+    test_ok(test_scores_read(at("scores.h5"), &read, &found));
     assert_scores(&found, &all);
     df_scores_clear(&found);
     test_ok(df_rows_head_compare(&head, &read, false, "scores.h5", ""));
@@ -372,26 +372,26 @@ static void test_scores_round_trip(void **state)
     fill_scores(&part, 10, 16384, false);
     head.range_begin = 16384;
     head.range_end = 16394;
-    test_ok(df_scores_write_part(at("shard.h5"), &head, &part));
-    test_ok(df_scores_write_part(at("shard.h5"), &head, &part));
-    test_ok(df_scores_read(at("shard.h5"), &read, &found));
+    test_ok(test_scores_write(at("shard.h5"), &head, &part));
+    test_ok(test_scores_write(at("shard.h5"), &head, &part));
+    test_ok(test_scores_read(at("shard.h5"), &read, &found));
     assert_scores(&found, &part);
     assert_null(found.id);
     df_scores_clear(&found);
     df_rows_head_clear(&read);
-    test_ok(df_scores_read(at("shard.h5"), &read, NULL));
+    test_ok(test_scores_read(at("shard.h5"), &read, NULL));
     df_rows_head_clear(&read);
     read_some_columns(&part);
     test_ok(df_rows_create(&writer, at("part.h5"), &df_scores_kind, &head, 20, false, false));
     test_ok(df_rows_append(writer, &part.rows));
     test_error(df_rows_finish(writer), DFAL_E_INTERNAL, "10 of 20");
     part.status[4] = DFAL_SCORE_STATUS_COUNT;
-    test_ok(df_scores_write_part(at("shard.h5"), &head, &part));
-    test_error(df_scores_read(at("shard.h5"), &read, &found), DFAL_E_DATA, "status 7 in row 4");
+    test_ok(test_scores_write(at("shard.h5"), &head, &part));
+    test_error(test_scores_read(at("shard.h5"), &read, &found), DFAL_E_DATA, "status 7 in row 4");
     part.status[4] = 0;
     part.index[5] = 100000;
-    test_ok(df_scores_write_part(at("shard.h5"), &head, &part));
-    test_error(df_scores_read(at("shard.h5"), &read, &found), DFAL_E_DATA, "index 100000 in row 5");
+    test_ok(test_scores_write(at("shard.h5"), &head, &part));
+    test_error(test_scores_read(at("shard.h5"), &read, &found), DFAL_E_DATA, "index 100000 in row 5");
     df_scores_clear(&part);
     assert_int_equal(df_alloc_live(), live);
 }

@@ -14,7 +14,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "store/scores.h"
+#include "scores_file.h"
 #include "store/table.h"
 #include "support.h"
 
@@ -475,7 +475,7 @@ static void test_swapped(void **state)
     struct df_scores scores;
     struct df_column column = {.name = "x", .type = DF_COLUMN_F32, .rank = 1};
     test_join(path, folder, "good_network.h5");
-    test_error(df_scores_read(path, &head, &scores), DFAL_E_DATA,
+    test_error(test_scores_read(path, &head, &scores), DFAL_E_DATA,
                "is a dfal network, expected a dfal scores");
     test_error(df_table_read(path, "dfal-logits", NULL, &column, 1), DFAL_E_DATA, "expected a dfal logits");
     test_ok(df_file_format(format, path));

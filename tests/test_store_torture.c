@@ -19,8 +19,8 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "scores_file.h"
 #include "store/classes.h"
-#include "store/scores.h"
 #include "store/stream.h"
 #include "store/table.h"
 #include "support.h"
@@ -163,7 +163,7 @@ static dfal_status read_scores(const char *path)
 {
     struct df_scores scores;
     struct df_rows_head head;
-    DF_TRY(df_scores_read(path, &head, &scores));
+    DF_TRY(test_scores_read(path, &head, &scores));
     df_scores_clear(&scores);
     df_rows_head_clear(&head);
     return DFAL_OK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tables of a run directory are put in order: rounds that ended in any order, lines of nobody, lines that
- * are cut short, line ends inside of quotes. */
+ * are cut short, line ends inside of quotes. Its log has the events. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,10 +9,12 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "run/curve.h"
 #include "run/tables.h"
 #include "support_world.h"
@@ -107,12 +109,67 @@ static void test_which(void **state)
     drop(&directory);
 }
 
+/* A full disk: the sentence says so, and the table has no line more nor a part of one. */
+static void test_full_disk(void **state)
+{
+    (void)state;
+    struct df_run_directory directory =
+        directory_of(world.folder, DF_RUN_CURVE, "curve.csv", HEAD "random,1,0,a\n");
+    struct df_text line = {0};
+    df_text_add(&line, "random,1,1,b\n");
+    df_fault_arm(DF_FAULT_WRITE, 1);
+    test_error(df_run_directory_append(&directory, DF_RUN_CURVE, &line), DFAL_E_IO,
+               "curve.csv: writing failed: No space left on device");
+    df_fault_arm(DF_FAULT_WRITE, 0);
+    char *found = world_read(world.folder, "curve.csv");
+    assert_string_equal(found, HEAD "random,1,0,a\n");
+    free(found);
+    test_ok(df_run_directory_append(&directory, DF_RUN_CURVE, &line));
+    found = world_read(world.folder, "curve.csv");
+    assert_string_equal(found, HEAD "random,1,0,a\nrandom,1,1,b\n");
+    free(found);
+    df_text_clear(&line);
+    drop(&directory);
+}
+
+/* Every kind of field in the log; what progress and debug say is not in it. */
+static void test_log(void **state)
+{
+    (void)state;
+    struct df_run_directory directory = directory_of(world.folder, DF_RUN_CURVE, "curve.csv", HEAD);
+    const struct dfal_field fields[] = {
+        {.key = "names", .kind = DFAL_FIELD_LIST, .integer = 2, .text = "a \"b\"\0c"},
+        {.key = "none", .kind = DFAL_FIELD_LIST, .text = ""},
+        {.key = "rows", .kind = DFAL_FIELD_INT, .integer = -7},
+        {.key = "share", .kind = DFAL_FIELD_REAL, .real = 0.25},
+        {.key = "far", .kind = DFAL_FIELD_REAL, .real = INFINITY},
+        {.key = "word", .kind = DFAL_FIELD_TEXT, .text = "x"},
+        {.key = "silent", .kind = DFAL_FIELD_TEXT},
+    };
+    struct dfal_event event = {DFAL_WARNING, "test.log", "said", fields, sizeof fields / sizeof *fields};
+    char path[TEST_PATH];
+    test_join(path, world.folder, "log.jsonl");
+    directory.log = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    assert_true(directory.log >= 0);
+    df_run_directory_event(&directory, &event);
+    event.level = DFAL_PROGRESS;
+    df_run_directory_event(&directory, &event);
+    char *found = world_read(world.folder, "log.jsonl");
+    const char *behind = strstr(found, "\"level\"");
+    assert_non_null(behind);
+    assert_string_equal(behind,
+                        "\"level\": \"warning\", \"event\": \"test.log\", \"text\": \"said\", "
+                        "\"names\": [\"a \\\"b\\\"\", \"c\"], \"none\": [], \"rows\": -7, \"share\": 0.25, "
+                        "\"far\": null, \"word\": \"x\", \"silent\": \"\"}\n");
+    free(found);
+    drop(&directory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_missing),
-        cmocka_unit_test(test_which),
+        cmocka_unit_test(test_order),     cmocka_unit_test(test_missing), cmocka_unit_test(test_which),
+        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_log),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

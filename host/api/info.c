@@ -162,6 +162,8 @@ dfal_status dfal_info(dfal_context *context, const char *path, dfal_fact_fn *fac
     const struct df_teller teller = {fact, user};
     char format[32];
     struct df_kind kind;
+    enum df_file_type type;
+    bool onnx;
     if (df_folder_exists(path)) {
         DF_TRY(df_run_directory_check(path));
         df_tell_text(&teller, "path", "%s", path);
@@ -170,14 +172,15 @@ dfal_status dfal_info(dfal_context *context, const char *path, dfal_fact_fn *fac
     }
     if (!df_file_exists(path) && df_model_exists(path))
         return tell_model(&teller, path);
-    if (df_network_is_onnx(path)) {
+    DF_TRY(df_network_is_onnx(&onnx, path));
+    if (onnx) {
         df_tell_text(&teller, "path", "%s", path);
         df_tell_text(&teller, "format", "onnx");
         df_tell_bytes(&teller, path);
         return tell_onnx(&teller, path);
     }
-    DF_TRY(df_file_kind(&kind, path));
-    if (kind.what && strcmp(kind.what, DF_KIND_CSV) == 0) {
+    DF_TRY(df_file_kind(&kind, &type, path));
+    if (type == DF_FILE_CSV) {
         df_tell_text(&teller, "path", "%s", path);
         df_tell_text(&teller, "format", "CSV");
         df_tell_bytes(&teller, path);

@@ -205,7 +205,7 @@ static enum stage stage_of(struct array *array, const char *path, const char *en
         return df_run_look(&look, path) == DFAL_OK && look.finished ? FINISHED : BEGUN;
     if (strcmp(ending, ".h5.parts") == 0) {
         char out[PATH_SIZE];
-        snprintf(out, sizeof out, "%.*s", (int)(strlen(path) - strlen(".parts")), path);
+        snprintf(out, sizeof out, "%.*s", (int)(strlen(path) - strlen(DF_PARTS_SUFFIX)), path);
         if (df_parts_are_published(out)) /* its file counts */
             return MISSING;
         if (sum_parts(&sum, path) == DFAL_OK)
@@ -301,7 +301,7 @@ dfal_status dfal_progress(dfal_context *context, const char *path, dfal_fact_fn 
     char parts[PATH_SIZE], format[32];
     (void)context;
     if (df_folder_exists(path)) {
-        if (df_name_ends(path, ".parts"))
+        if (df_name_ends(path, DF_PARTS_SUFFIX))
             return tell_parts(&teller, path);
         if (df_name_ends(path, ".shards"))
             return tell_array(&teller, path);
@@ -309,7 +309,7 @@ dfal_status dfal_progress(dfal_context *context, const char *path, dfal_fact_fn 
         df_tell_text(&teller, "job", "run");
         return df_tell_run_folder(&teller, path);
     }
-    int length = snprintf(parts, sizeof(parts), "%s.parts", path);
+    int length = snprintf(parts, sizeof(parts), "%s" DF_PARTS_SUFFIX, path);
     if (length < PATH_SIZE && df_folder_exists(parts) && !df_parts_are_published(path))
         return tell_parts(&teller, parts);
     length = (int)strlen(path);

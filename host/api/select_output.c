@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "score/pool_network.h"
 #include "store/label_text.h"
+#include "store/twins_file.h"
 
 /* ---- before the work ----------------------------------------------------------------------------------- */
 
@@ -54,24 +55,17 @@ dfal_status df_select_check_unfinished(struct df_select_job *job)
 
 /* ---- twins --------------------------------------------------------------------------------------------- */
 
-static void put_reals(struct df_text *text, const char *key, const double *values, int32_t count)
-{
-    df_text_add(text, ",\"%s\":[", key);
-    for (int32_t i = 0; i < count; i++)
-        df_text_add(text, "%s%.17g", i ? "," : "", values[i]);
-    df_text_add(text, "]");
-}
-
 /* How the twins were made, and what turns them back into the pool's raw units. */
 static dfal_status describe_twins(char **out, const struct df_select_job *job)
 {
     char *deepfool = NULL;
     struct df_text text = {0};
     DF_TRY(df_deepfool_to_json(&deepfool, &job->deepfool, job->options->score->unconverged));
-    df_text_add(&text, "{\"deepfool\":%s,\"network_sha256\":\"%s\",\"pool_fingerprint\":\"%s\"", deepfool,
+    df_text_add(&text, "{\"deepfool\":%s,\"network_sha256\":\"%s\",\"pool_fingerprint\":\"%s\",", deepfool,
                 job->network_sha256, job->pool->fingerprint);
-    put_reals(&text, "offset", job->pool->offset, job->pool->affine_count);
-    put_reals(&text, "scale", job->pool->scale, job->pool->affine_count);
+    df_twins_reals(&text, "offset", job->pool->offset, job->pool->affine_count);
+    df_text_add(&text, ",");
+    df_twins_reals(&text, "scale", job->pool->scale, job->pool->affine_count);
     df_text_add(&text, ",\"queries\":%lld,\"strategy\":\"%s\",\"version\":\"%s\"}",
                 (long long)job->selection.count, job->strategy->name, DFAL_VERSION);
     df_free(deepfool);
@@ -126,32 +120,20 @@ static void twins_clear(struct twins *twins)
 static dfal_status write_twins(struct df_select_job *job)
 {
     const char *path = job->options->twins_path;
-    struct df_shape shape = job->pool->shape;
     struct twins twins = {0};
     char *configuration = NULL;
     dfal_status status;
     DF_TRY_TO(done, status, describe_twins(&configuration, job));
     DF_TRY_TO(done, status, pack_twins(&twins, job));
     int64_t n = twins.count, lost = job->selection.count - n;
-    const struct df_column columns[] = {
-        {.name = "/samples",
-         .type = DF_COLUMN_F32,
-         .rank = 4,
-         .dims = {n, shape.c, shape.h, shape.w},
-         .data = job->selection.twin},
-        {.name = "/rank", .type = DF_COLUMN_I64, .rank = 1, .dims = {n}, .data = twins.rank},
-        {.name = "/index", .type = DF_COLUMN_I64, .rank = 1, .dims = {n}, .data = twins.index},
-        {.name = "/id", .type = DF_COLUMN_TEXT, .rank = 1, .dims = {n}, .data = (void *)twins.id},
-        {.name = "/label", .type = DF_COLUMN_I32, .rank = 1, .dims = {n}, .data = twins.label},
-        {.name = "/adversarial_class",
-         .type = DF_COLUMN_I32,
-         .rank = 1,
-         .dims = {n},
-         .data = twins.adversarial_class},
-        {.name = "/status", .type = DF_COLUMN_U8, .rank = 1, .dims = {n}, .data = twins.status},
+    const struct df_twins_column columns[DF_TWINS_COLUMNS] = {
+        {DF_TWINS_SAMPLES, job->selection.twin}, {DF_TWINS_RANK, twins.rank},
+        {DF_TWINS_INDEX, twins.index},           {DF_TWINS_ID, (void *)twins.id},
+        {DF_TWINS_LABEL, twins.label},           {DF_TWINS_CLASS, twins.adversarial_class},
+        {DF_TWINS_STATUS, twins.status},
     };
     DF_TRY_TO(done, status,
-              df_table_write(path, "dfal-twins", configuration, columns, sizeof columns / sizeof columns[0],
+              df_twins_write(path, configuration, job->pool->shape, n, columns,
                              job->context->options.force || job->resumed));
     if (lost)
         df_say(job->context, DFAL_WARNING, "select.no_twin", DF_FIELDS(DF_INT("queries", lost)),

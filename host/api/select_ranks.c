@@ -92,7 +92,7 @@ static dfal_status judge_parts(const struct df_select_job *job, const char *path
 {
     char *folder;
     df_parts_sweep(path);
-    DF_TRY(df_format(&folder, "%s.parts", path));
+    DF_TRY(df_format(&folder, "%s" DF_PARTS_SUFFIX, path));
     const bool there = df_folder_exists(folder);
     dfal_status status = DFAL_OK;
     if (there && !ours)

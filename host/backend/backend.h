@@ -237,7 +237,7 @@ struct df_backend {
     void (*record_destroy)(struct df_device *device, struct df_recording *recording);
     /* Links (link.h). link_text: the library that joins, "NCCL 2.28.9", into text [DF_LINK_TEXT]; link_id: a
      * new link's id [DF_LINK_ID]; link_close gives back one that was cut, too. The others are collective: of
-     * open the id is the same in all members; data and in are of one size in all, and of any type.
+     * open the id is the same in all members; data is of one size in all, and of any type.
      * Errors   E_UNAVAILABLE no such library here, or its own words; those of desc.check */
     dfal_status (*link_text)(struct df_device *device, char *text);
     dfal_status (*link_id)(struct df_device *device, unsigned char *id);
@@ -245,8 +245,6 @@ struct df_backend {
     void (*link_close)(struct df_device *device, struct df_link *link);
     dfal_status (*link_broadcast)(struct df_device *device, int32_t queue, struct df_link *link,
                                   struct df_span data, int64_t count, int32_t root);
-    dfal_status (*link_allgather)(struct df_device *device, int32_t queue, struct df_link *link,
-                                  struct df_span out, struct df_span in, int64_t count);
 };
 
 enum { DF_DEVICE_NAME = 32 };

@@ -27,7 +27,6 @@ static const struct function {
     FUNCTION(chain_store, CHAIN),       FUNCTION(chain_run, CHAIN),       FUNCTION(record_run, RECORD),
     FUNCTION(record_destroy, RECORD),   FUNCTION(link_text, LINK),        FUNCTION(link_id, LINK),
     FUNCTION(link_open, LINK),          FUNCTION(link_close, LINK),       FUNCTION(link_broadcast, LINK),
-    FUNCTION(link_allgather, LINK),
 #undef FUNCTION
 };
 enum { FUNCTIONS = sizeof functions / sizeof *functions };

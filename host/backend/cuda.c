@@ -426,7 +426,6 @@ const struct df_backend *df_object_table(void)
         .link_open = df_cuda_link_open,
         .link_close = df_cuda_link_close,
         .link_broadcast = df_cuda_link_broadcast,
-        .link_allgather = df_cuda_link_allgather,
 #endif
         .synchronize = synchronize,
     };

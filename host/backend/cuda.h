@@ -185,8 +185,6 @@ dfal_status df_cuda_link_open(struct df_device *device, struct df_link **out,
 void df_cuda_link_close(struct df_device *device, struct df_link *link);
 dfal_status df_cuda_link_broadcast(struct df_device *device, int32_t queue, struct df_link *link,
                                    struct df_span data, int64_t count, int32_t root);
-dfal_status df_cuda_link_allgather(struct df_device *device, int32_t queue, struct df_link *link,
-                                   struct df_span out, struct df_span in, int64_t count);
 #endif
 
 #ifdef DFAL_CUDA_LIBRARIES

@@ -30,8 +30,6 @@ struct nccl {
     ncclResult_t (*abort)(ncclComm_t comm);
     ncclResult_t (*broadcast)(const void *in, void *out, size_t count, ncclDataType_t type, int root,
                               ncclComm_t comm, cudaStream_t stream);
-    ncclResult_t (*allgather)(const void *in, void *out, size_t count, ncclDataType_t type, ncclComm_t comm,
-                              cudaStream_t stream);
     const char *(*text)(ncclResult_t result);
     const char *(*last_error)(ncclComm_t comm);
 };
@@ -59,7 +57,6 @@ static dfal_status load(struct nccl *nccl)
         {"ncclCommDestroy", offsetof(struct nccl, destroy)},
         {"ncclCommAbort", offsetof(struct nccl, abort)},
         {"ncclBroadcast", offsetof(struct nccl, broadcast)},
-        {"ncclAllGather", offsetof(struct nccl, allgather)},
         {"ncclGetErrorString", offsetof(struct nccl, text)},
         {"ncclGetLastError", offsetof(struct nccl, last_error)},
     };
@@ -232,18 +229,4 @@ dfal_status df_cuda_link_broadcast(struct df_device *head, int32_t index, struct
     return finish(link, queue,
                   link->nccl.broadcast(at, at, bytes, ncclUint8, root, link->comm, queue->stream),
                   "a broadcast");
-}
-
-dfal_status df_cuda_link_allgather(struct df_device *head, int32_t index, struct df_link *link,
-                                   struct df_span out, struct df_span in, int64_t count)
-{
-    struct df_cuda_queue *queue = NULL;
-    DF_TRY(df_span_check(in, count, "allgather"));
-    DF_TRY(df_span_check(out, count * link->desc.size, "allgather"));
-    DF_TRY(begin(&queue, head, index, link));
-    const size_t bytes = (size_t)count * df_type_size(in.buffer->type);
-    return finish(link, queue,
-                  link->nccl.allgather(df_cuda_data(in), df_cuda_data(out), bytes, ncclUint8, link->comm,
-                                       queue->stream),
-                  "an all-gather");
 }

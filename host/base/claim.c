@@ -21,7 +21,7 @@ struct df_claim_target {
     bool folder;
 };
 
-static const char mark[] = ".tmp.locked"; /* looks like a temporary, and is swept like one */
+static const char mark[] = DF_TEMPORARY_MARK "locked"; /* looks like a temporary, and is swept like one */
 
 static bool is_same(const struct stat *a, const struct stat *b)
 {
@@ -92,7 +92,7 @@ static bool is_temporary_or_part(const char *real, const struct df_claim_target 
     if (df_file_is_temporary(base_of(real), base_of(target->path)) && stat_folder_of(real, &folder) &&
         stat_folder_of(target->path, &ours) && is_same(&folder, &ours))
         return true;
-    if (!df_parts_is_own(base_of(real)) || df_format(&parts, "%s.parts", target->path) != DFAL_OK)
+    if (!df_parts_is_own(base_of(real)) || df_format(&parts, "%s" DF_PARTS_SUFFIX, target->path) != DFAL_OK)
         return false;
     const bool is_part = lies_in(real, parts);
     df_free(parts);

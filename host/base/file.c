@@ -13,7 +13,6 @@
 #include "base/fault.h"
 #include "base/memory.h"
 
-static const char temporary_mark[] = ".tmp.";
 enum { RANDOM_LETTERS = 6 };
 
 /* True, with errno set, when a test wants this operation to fail. */
@@ -107,7 +106,7 @@ dfal_status df_file_temporary(char **temporary, int *fd, const char *path)
     *temporary = NULL;
     *fd = -1;
     char *name;
-    DF_TRY(df_format(&name, "%s%sXXXXXX", path, temporary_mark));
+    DF_TRY(df_format(&name, "%s" DF_TEMPORARY_MARK "XXXXXX", path));
     dfal_status status = DFAL_OK;
     int file = fails(DF_FAULT_OPEN) ? -1 : df_descriptor(mkostemp(name, O_CLOEXEC));
     if (file < 0) {
@@ -277,8 +276,8 @@ bool df_name_ends(const char *name, const char *ending)
 
 bool df_file_is_temporary(const char *entry, const char *base)
 {
-    const size_t end = sizeof temporary_mark - 1 + RANDOM_LETTERS, length = strlen(entry);
-    if (length <= end || strncmp(entry + length - end, temporary_mark, sizeof temporary_mark - 1) != 0)
+    const size_t end = sizeof DF_TEMPORARY_MARK - 1 + RANDOM_LETTERS, length = strlen(entry);
+    if (length <= end || strncmp(entry + length - end, DF_TEMPORARY_MARK, sizeof DF_TEMPORARY_MARK - 1) != 0)
         return false;
     return !base || (strlen(base) == length - end && strncmp(entry, base, length - end) == 0);
 }
@@ -318,15 +317,16 @@ void df_folder_sweep(const char *folder)
     sweep(folder, NULL);
 }
 
-static dfal_status write_all(int fd, const char *path, const char *bytes, size_t size)
+dfal_status df_file_append(int fd, const char *path, const void *bytes, size_t size)
 {
+    const char *next = bytes;
     while (size > 0) {
-        ssize_t written = fails(DF_FAULT_WRITE) ? -1 : write(fd, bytes, size);
+        ssize_t written = fails(DF_FAULT_WRITE) ? -1 : write(fd, next, size);
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0)
             return df_fail_errno(errno, true, path, "writing");
-        bytes += written;
+        next += written;
         size -= (size_t)written;
     }
     return DFAL_OK;
@@ -338,7 +338,7 @@ dfal_status df_file_write_output(const char *path, const void *bytes, size_t siz
     int fd;
     DF_TRY(df_file_temporary(&temporary, &fd, path));
     const int held = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* the lock lasts until the file has its name */
-    dfal_status status = write_all(fd, path, bytes, size);
+    dfal_status status = df_file_append(fd, path, bytes, size);
     DF_KEEP_FIRST(status, close_checked(fd, path));
     if (status == DFAL_OK)
         status = df_file_publish(temporary, path, replace);

@@ -12,6 +12,7 @@
  * have closed 0, 1 or 2 and yet print: its words must not end in what is kept under them. -1 with errno, also
  * for a failed open. Safe after a fork. */
 int df_descriptor(int fd);
+#define DF_TEMPORARY_MARK ".tmp." /* in the name of a temporary: TARGET.tmp.XXXXXX */
 /* Make an empty temporary beside path (mkostemp, mode from umask, no link followed), locked as long as *fd is
  * open: TARGET.tmp.XXXXXX.
  * Errors   E_EXISTS the folder is missing or not writable; E_IO */
@@ -38,6 +39,9 @@ bool df_file_lock(int fd);
 mode_t df_file_mode(mode_t wanted);
 /* openat(2), made if need be, for a file that is not written whole; errno tells. No link is followed. */
 int df_file_make(int folder, const char *name, int flags);
+/* Write on where fd stands, for a file that is not written whole; path is what messages call it. On an error
+ * some of the bytes may be there. Errors   E_IO */
+dfal_status df_file_append(int fd, const char *path, const void *bytes, size_t size);
 /* Write a file of dfal's own, whether there is one or not. */
 dfal_status df_file_write(const char *path, const void *bytes, size_t size);
 /* Write an output. Errors   as df_file_publish */

@@ -31,7 +31,6 @@ static const struct magic {
     const char *bytes;
     struct df_kind kind;
 } magics[] = {
-    {0, 8, "\x89HDF\r\n\x1a\n", {"an HDF5 file", ""}},
     {0, 6, "\x93NUMPY", {"an array of numpy (.npy)", "dfal import npy makes a pool of it"}},
     {0,
      42,
@@ -148,7 +147,7 @@ static bool begins_like(const char *text, const char *begin)
     return !*begin;
 }
 
-static void name_text(struct df_kind *kind, const char *text)
+static enum df_file_type name_text(struct df_kind *kind, const char *text)
 {
     static const struct {
         const char *begin;
@@ -162,10 +161,13 @@ static void name_text(struct df_kind *kind, const char *text)
     };
     text = skip_blanks(text);
     const size_t line = strcspn(text, "\r\n"), cell = strcspn(text, ",;\t\r\n");
-    *kind = cell < line ? (struct df_kind){DF_KIND_CSV, ""} : (struct df_kind){"a text file", ""};
-    for (size_t i = sizeof kinds / sizeof *kinds; i-- > 0;)
-        if (begins_like(text, kinds[i].begin))
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (begins_like(text, kinds[i].begin)) {
             *kind = kinds[i].kind;
+            return DF_FILE_OTHER;
+        }
+    *kind = (struct df_kind){cell < line ? "a text file with columns (CSV)" : "a text file", ""};
+    return cell < line ? DF_FILE_CSV : DF_FILE_OTHER;
 }
 
 /* ---- Together --------------------------------------------------------------------------------- */
@@ -195,28 +197,47 @@ static bool is_zero(const struct look *look)
     return true;
 }
 
-static void name_bytes(struct df_kind *kind, const struct look *look, const char *path)
+static bool is_hdf5(const struct look *look)
+{
+    return look->head_size >= 8 && memcmp(look->head, "\x89HDF\r\n\x1a\n", 8) == 0;
+}
+
+/* A model's first field is the version of the IR, a small number; then comes the key of one of fields 2 to 8,
+ * whichever its writer fills first. */
+static bool is_onnx(const struct look *look)
+{
+    static const unsigned char keys[] = {0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a, 0x42};
+    return look->head_size > 2 && look->head[0] == 0x08 && look->head[1] >= ONNX_OLDEST &&
+           look->head[1] <= ONNX_NEWEST && memchr(keys, look->head[2], sizeof keys);
+}
+
+static enum df_file_type name_bytes(struct df_kind *kind, const struct look *look, const char *path)
 {
     const size_t length = strlen(path);
     if (look->head_size == 0)
-        return;
+        return DF_FILE_OTHER;
+    if (is_hdf5(look)) {
+        *kind = (struct df_kind){"an HDF5 file", ""};
+        return DF_FILE_HDF5;
+    }
     for (size_t i = 0; i < sizeof magics / sizeof *magics; i++)
         if ((size_t)(magics[i].offset + magics[i].length) <= look->head_size &&
             memcmp(look->head + magics[i].offset, magics[i].bytes, (size_t)magics[i].length) == 0) {
             *kind = magics[i].kind;
-            return;
+            return DF_FILE_OTHER;
         }
     if (look->head_size > 4 && memcmp(look->head, "PK\3\4", 4) == 0) {
         size_t i = 0;
         while (!holds_all(look, archives[i].words))
             i++;
         *kind = archives[i].kind;
-        return;
+        return DF_FILE_OTHER;
     }
-    if (look->head_size > 3 && look->head[0] == 0x08 && look->head[1] >= ONNX_OLDEST &&
-        look->head[1] <= ONNX_NEWEST && look->head[2] == 0x12)
+    if (is_onnx(look)) {
         *kind = (struct df_kind){"an ONNX model", "it stands where a network is expected"};
-    else if (is_zero(look))
+        return DF_FILE_ONNX;
+    }
+    if (is_zero(look))
         *kind = (struct df_kind){"a file that begins with nothing but zeros",
                                  "a copy or a download that was cut short looks so"};
     else if (is_safetensors(look))
@@ -226,9 +247,10 @@ static void name_bytes(struct df_kind *kind, const struct look *look, const char
         *kind = (struct df_kind){"a pickle of Python, which is a program and not read",
                                  "of a PyTorch model: " EXPORT "; of CIFAR-10: dfal import cifar10"};
     else if (is_text(look))
-        name_text(kind, (const char *)look->head);
+        return name_text(kind, (const char *)look->head);
     else if (length > 3 && strcmp(path + length - 3, ".pb") == 0)
         *kind = (struct df_kind){"a graph of TensorFlow", CONVERT};
+    return DF_FILE_OTHER;
 }
 
 static dfal_status name_folder(struct df_kind *kind, const char *path)
@@ -263,11 +285,12 @@ static size_t read_part(int fd, void *bytes, size_t size, int64_t from)
     return got > 0 ? (size_t)got : 0;
 }
 
-dfal_status df_file_kind(struct df_kind *kind, const char *path)
+dfal_status df_file_kind(struct df_kind *kind, enum df_file_type *type, const char *path)
 {
     struct stat facts;
     struct look *look;
     *kind = (struct df_kind){NULL, ""};
+    *type = DF_FILE_NONE;
     if (df_folder_exists(path))
         return name_folder(kind, path);
     const bool plain = stat(path, &facts) == 0 && S_ISREG(facts.st_mode);
@@ -279,7 +302,7 @@ dfal_status df_file_kind(struct df_kind *kind, const char *path)
         look->size = facts.st_size;
         look->head_size = read_part(fd, look->head, HEAD, 0);
         look->tail_size = read_part(fd, look->tail, TAIL, facts.st_size > TAIL ? facts.st_size - TAIL : 0);
-        name_bytes(kind, look, path);
+        *type = name_bytes(kind, look, path);
         df_free(look);
     }
     close(fd);
@@ -289,7 +312,8 @@ dfal_status df_file_kind(struct df_kind *kind, const char *path)
 dfal_status df_refuse_kind(const char *path, const char *expected)
 {
     struct df_kind kind;
-    DF_TRY(df_file_kind(&kind, path));
+    enum df_file_type type;
+    DF_TRY(df_file_kind(&kind, &type, path));
     if (kind.what && !strstr(expected, kind.what))
         DF_FAIL(DFAL_E_DATA, "%s is %s, expected %s%s%s", path, kind.what, expected, *kind.advice ? "; " : "",
                 kind.advice);

@@ -15,11 +15,9 @@
 #include "base/file_mark.h"
 #include "base/memory.h"
 
-static const char suffix[] = ".parts";
-
 static bool ends_or_is_temporary(const char *rest)
 {
-    return *rest == 0 || strncmp(rest, ".tmp.", 5) == 0;
+    return *rest == 0 || strncmp(rest, DF_TEMPORARY_MARK, sizeof DF_TEMPORARY_MARK - 1) == 0;
 }
 
 bool df_parts_is_numbered(const char *name)
@@ -139,7 +137,7 @@ dfal_status df_parts_open(struct df_parts *parts, const char *out_path, bool (*o
     bool gone = true;
     dfal_status status;
     *parts = DF_PARTS_NONE;
-    DF_TRY(df_format(&parts->folder, "%s%s", out_path, suffix));
+    DF_TRY(df_format(&parts->folder, "%s" DF_PARTS_SUFFIX, out_path));
     while (gone) {
         let_go(parts);
         DF_TRY_TO(done, status, hold(parts, &gone));
@@ -171,7 +169,7 @@ void df_parts_unsign(const struct df_parts *parts)
 dfal_status df_parts_join(struct df_parts *parts, const char *out_path, const char signature[DF_SIGNATURE])
 {
     *parts = DF_PARTS_NONE;
-    DF_TRY(df_format(&parts->folder, "%s%s", out_path, suffix));
+    DF_TRY(df_format(&parts->folder, "%s" DF_PARTS_SUFFIX, out_path));
     const dfal_status status = df_folder_find(&parts->fd, parts->folder, signature);
     parts->shared = status == DFAL_OK;
     if (status != DFAL_OK) {
@@ -237,7 +235,7 @@ enum { IDENTITY_SIZE = 128 };
 static void identify(char text[IDENTITY_SIZE], const struct df_parts *parts)
 {
     struct stat facts;
-    const size_t length = strlen(parts->folder) - (sizeof suffix - 1);
+    const size_t length = strlen(parts->folder) - (sizeof DF_PARTS_SUFFIX - 1);
     char *out;
     if (df_format(&out, "%.*s", (int)length, parts->folder) != DFAL_OK || lstat(out, &facts) != 0)
         snprintf(text, IDENTITY_SIZE, "nothing\n");
@@ -278,7 +276,7 @@ bool df_parts_are_published(const char *out_path)
 {
     struct df_parts parts = DF_PARTS_NONE;
     bool published = false;
-    if (df_format(&parts.folder, "%s%s", out_path, suffix) != DFAL_OK)
+    if (df_format(&parts.folder, "%s" DF_PARTS_SUFFIX, out_path) != DFAL_OK)
         return false;
     parts.fd = open(parts.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (parts.fd >= 0)
@@ -296,7 +294,7 @@ static bool is_finished_part(const char *name)
 bool df_parts_are_left(const char *out_path)
 {
     char *folder;
-    if (df_format(&folder, "%s%s", out_path, suffix) != DFAL_OK)
+    if (df_format(&folder, "%s" DF_PARTS_SUFFIX, out_path) != DFAL_OK)
         return false;
     const bool left = df_folder_holds(folder, is_finished_part) && !df_parts_are_published(out_path);
     df_free(folder);
@@ -309,8 +307,8 @@ void df_parts_sweep(const char *out_path)
     char message[DF_MESSAGE_SIZE];
     bool gone = true;
     df_message_get(message);
-    if (df_format(&parts.folder, "%s%s", out_path, suffix) == DFAL_OK && df_folder_exists(parts.folder) &&
-        hold(&parts, &gone) == DFAL_OK && !gone && is_published(&parts))
+    if (df_format(&parts.folder, "%s" DF_PARTS_SUFFIX, out_path) == DFAL_OK &&
+        df_folder_exists(parts.folder) && hold(&parts, &gone) == DFAL_OK && !gone && is_published(&parts))
         (void)df_parts_clear(&parts);
     df_parts_close(&parts);
     df_message_set(message);

@@ -6,6 +6,7 @@
 
 #include "base/signature.h"
 
+#define DF_PARTS_SUFFIX ".parts" /* behind OUT */
 struct df_parts {
     char *folder; /* OUT.parts */
     int fd;       /* the folder, under flock unless it was joined; -1: not open */

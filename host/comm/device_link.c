@@ -111,11 +111,3 @@ dfal_status df_comm_link_broadcast(struct df_comm *comm, int32_t queue, struct d
     link->since = df_clock();
     return link->device->backend->link_broadcast(link->device, queue, link->link, data, count, root);
 }
-
-dfal_status df_comm_link_allgather(struct df_comm *comm, int32_t queue, struct df_span out, struct df_span in,
-                                   int64_t count)
-{
-    struct df_comm_link *link = comm->link;
-    link->since = df_clock();
-    return link->device->backend->link_allgather(link->device, queue, link->link, out, in, count);
-}

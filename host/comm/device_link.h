@@ -17,10 +17,8 @@ dfal_status df_comm_link(struct df_comm *comm, struct dfal_context *context, str
 /* Before the device is closed. */
 void df_comm_unlink(struct df_comm *comm);
 
-/* For spans.c: both where the comm's ranks are joined. */
+/* For spans.c, where the comm's ranks are joined. */
 dfal_status df_comm_link_broadcast(struct df_comm *comm, int32_t queue, struct df_span data, int64_t count,
                                    int32_t root);
-dfal_status df_comm_link_allgather(struct df_comm *comm, int32_t queue, struct df_span out, struct df_span in,
-                                   int64_t count);
 
 #endif

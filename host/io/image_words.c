@@ -5,9 +5,8 @@
 
 #include "base/memory.h"
 #include "io/image_list.h"
+#include "store/classes.h"
 #include "store/label_text.h"
-
-enum { CLASSES_MOST = 1000000 };
 
 static int by_text(const void *a, const void *b)
 {
@@ -28,7 +27,7 @@ static dfal_status name_classes(struct df_image_list *list, const char *const *w
         if (i == 0 || strcmp(sorted[i], sorted[kinds - 1]) != 0)
             sorted[kinds++] = sorted[i];
     DF_TRY_TO(done, status, df_alloc(&list->classes, kinds, sizeof *list->classes));
-    list->class_count = (int32_t)(kinds < CLASSES_MOST ? kinds : CLASSES_MOST + 1);
+    list->class_count = (int32_t)(kinds < DF_CLASS_LIMIT ? kinds : DF_CLASS_LIMIT + 1);
     for (int32_t i = 0; i < list->class_count; i++)
         DF_TRY_TO(done, status, df_strdup(&list->classes[i], sorted[i]));
     for (int64_t i = 0; i < list->count; i++) {
@@ -119,8 +118,8 @@ dfal_status df_image_list_label(struct df_image_list *list, const char *const *w
     for (int64_t i = 0; i < list->count; i++)
         list->unlabelled += list->entries[i].label < 0;
     list->labelled = list->unlabelled < list->count;
-    if (list->class_count == 1 || list->class_count > CLASSES_MOST)
+    if (list->class_count == 1 || list->class_count > DF_CLASS_LIMIT)
         DF_FAIL(DFAL_E_DATA, "%s has %s, expected 2 to %d or no labels", source,
-                list->class_count == 1 ? "one class" : "too many classes", CLASSES_MOST);
+                list->class_count == 1 ? "one class" : "too many classes", DF_CLASS_LIMIT);
     return DFAL_OK;
 }

@@ -174,27 +174,11 @@ static dfal_status check_header(int fd, const char *path, const char *header)
     return DFAL_OK;
 }
 
-static dfal_status write_all(int fd, const char *bytes, int64_t size, const char *name)
-{
-    while (size > 0) {
-        if (df_fault_hits(DF_FAULT_WRITE))
-            return df_fail_errno(EIO, true, name, "writing");
-        ssize_t written = write(fd, bytes, (size_t)size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return df_fail_errno(errno, true, name, "writing");
-        bytes += written;
-        size -= written;
-    }
-    return DFAL_OK;
-}
-
 static dfal_status append(int fd, const struct df_text *text, const char *name)
 {
     if (text->status != DFAL_OK)
         DF_FAIL(text->status, "%s: out of memory for new rows", name);
-    DF_TRY(write_all(fd, text->bytes, text->size, name));
+    DF_TRY(df_file_append(fd, name, text->bytes, (size_t)text->size));
     if (df_fault_hits(DF_FAULT_FSYNC)) {
         errno = EIO;
         return df_fail_errno(errno, true, name, "syncing");
@@ -458,6 +442,34 @@ dfal_status df_run_directory_replace(struct df_run_directory *directory, enum df
     return open_table(&directory->table[table], directory->path, tables[table].name, tables[table].header);
 }
 
+/* A list is an array and what is not finite null, as `--log-format json` has them. */
+static void add_value(struct df_text *text, const struct dfal_field *field)
+{
+    const char *one = field->text ? field->text : "";
+    switch (field->kind) {
+    case DFAL_FIELD_INT:
+        df_text_add(text, "%lld", (long long)field->integer);
+        return;
+    case DFAL_FIELD_REAL:
+        if (isfinite(field->real))
+            df_text_number(text, field->real);
+        else
+            df_text_add(text, "null");
+        return;
+    case DFAL_FIELD_TEXT:
+        df_text_json(text, one);
+        return;
+    case DFAL_FIELD_LIST:
+        df_text_add(text, "[");
+        for (int64_t i = 0; i < field->integer; i++, one += strlen(one) + 1) {
+            df_text_add(text, i ? ", " : "");
+            df_text_json(text, one);
+        }
+        df_text_add(text, "]");
+        return;
+    }
+}
+
 void df_run_directory_event(void *user, const struct dfal_event *event)
 {
     struct df_run_directory *directory = user;
@@ -472,24 +484,17 @@ void df_run_directory_event(void *user, const struct dfal_event *event)
     df_text_add(&text, ", \"text\": ");
     df_text_json(&text, event->text ? event->text : "");
     for (int32_t i = 0; i < event->field_count; i++) {
-        const struct dfal_field *field = &event->fields[i];
         df_text_add(&text, ", ");
-        df_text_json(&text, field->key);
+        df_text_json(&text, event->fields[i].key);
         df_text_add(&text, ": ");
-        if (field->kind == DFAL_FIELD_INT)
-            df_text_add(&text, "%lld", (long long)field->integer);
-        else if (field->kind == DFAL_FIELD_TEXT)
-            df_text_json(&text, field->text ? field->text : "");
-        else if (isfinite(field->real))
-            df_text_number(&text, field->real);
-        else
-            df_text_add(&text, "null");
+        add_value(&text, &event->fields[i]);
     }
     df_text_add(&text, "}\n");
     /* The log explains a run and decides nothing: when it cannot be written the run goes on, and says so at
      * its end. */
     df_message_get(message);
-    if (text.status != DFAL_OK || write_all(directory->log, text.bytes, text.size, "log.jsonl") != DFAL_OK) {
+    if (text.status != DFAL_OK ||
+        df_file_append(directory->log, log_name, text.bytes, (size_t)text.size) != DFAL_OK) {
         directory->log_failed = true;
         df_message_set(message);
     }
@@ -506,7 +511,7 @@ dfal_status df_run_directory_take_log(struct df_run_directory *directory, const 
         goto done;
     DF_TRY_TO(done, status, df_file_read(&text, &size, path, INT64_MAX));
     const char *last = memrchr(text, '\n', size);
-    status = write_all(directory->log, text, last ? last + 1 - text : 0, log_name);
+    status = df_file_append(directory->log, log_name, text, last ? (size_t)(last + 1 - text) : 0);
 done:
     df_free(path);
     df_free(text);

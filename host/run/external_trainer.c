@@ -16,7 +16,7 @@
 #include "score/pool_network.h"
 #include "store/label_text.h"
 #include "store/network_file.h"
-#include "store/table.h"
+#include "store/twins_file.h"
 
 /* The files of a round. */
 struct round_paths {
@@ -91,23 +91,15 @@ done:
     return status;
 }
 
-static void put_reals(struct df_text *text, const char *key, const double *values, int32_t count)
-{
-    df_text_add(text, "\"%s\":[", key);
-    for (int32_t i = 0; i < count; i++)
-        df_text_add(text, "%s%.17g", i ? "," : "", values[i]);
-    df_text_add(text, "],");
-}
-
 /* What turns the twins back into the pool's raw units. */
 static dfal_status describe_twins(char **out, const struct df_pool *pool)
 {
     struct df_text text = {0};
     df_text_add(&text, "{");
-    put_reals(&text, "offset", pool->offset, pool->affine_count);
-    df_text_add(&text, "\"pool_fingerprint\":\"%s\",", pool->fingerprint);
-    put_reals(&text, "scale", pool->scale, pool->affine_count);
-    df_text_add(&text, "\"version\":\"%s\"}", DFAL_VERSION);
+    df_twins_reals(&text, "offset", pool->offset, pool->affine_count);
+    df_text_add(&text, ",\"pool_fingerprint\":\"%s\",", pool->fingerprint);
+    df_twins_reals(&text, "scale", pool->scale, pool->affine_count);
+    df_text_add(&text, ",\"version\":\"%s\"}", DFAL_VERSION);
     return df_text_take(&text, out);
 }
 
@@ -116,7 +108,6 @@ static dfal_status write_twins(const struct df_external_trainer *trainer, const 
                                const char *path)
 {
     const int64_t n = state->twin_count;
-    const struct df_shape shape = trainer->pool->shape;
     int64_t *rank = NULL;
     int32_t *label = NULL;
     uint8_t *end = NULL;
@@ -136,25 +127,16 @@ static dfal_status write_twins(const struct df_external_trainer *trainer, const 
     }
     for (int64_t i = 0; i < n; i++)
         DF_TRY_TO(done, status, df_pool_id(trainer->pool, &ids[i], state->twin_of[i]));
-    const struct df_column columns[] = {
-        {.name = "/samples",
-         .type = DF_COLUMN_F32,
-         .rank = 4,
-         .dims = {n, shape.c, shape.h, shape.w},
-         .data = state->x},
-        {.name = "/rank", .type = DF_COLUMN_I64, .rank = 1, .dims = {n}, .data = rank},
-        {.name = "/adversarial_class",
-         .type = DF_COLUMN_I32,
-         .rank = 1,
-         .dims = {n},
-         .data = state->twin_class},
-        {.name = "/label", .type = DF_COLUMN_I32, .rank = 1, .dims = {n}, .data = label},
-        {.name = "/index", .type = DF_COLUMN_I64, .rank = 1, .dims = {n}, .data = state->twin_of},
-        {.name = "/status", .type = DF_COLUMN_U8, .rank = 1, .dims = {n}, .data = end},
-        {.name = "/id", .type = DF_COLUMN_TEXT, .rank = 1, .dims = {n}, .data = ids},
+    const struct df_twins_column columns[DF_TWINS_COLUMNS] = {
+        {DF_TWINS_SAMPLES, state->x},
+        {DF_TWINS_RANK, rank},
+        {DF_TWINS_CLASS, state->twin_class},
+        {DF_TWINS_LABEL, label},
+        {DF_TWINS_INDEX, state->twin_of},
+        {DF_TWINS_STATUS, end},
+        {DF_TWINS_ID, ids},
     };
-    status =
-        df_table_write(path, "dfal-twins", configuration, columns, sizeof columns / sizeof *columns, true);
+    status = df_twins_write(path, configuration, trainer->pool->shape, n, columns, true);
 done:
     for (int64_t i = 0; ids && i < n; i++)
         df_free(ids[i]);

@@ -32,9 +32,8 @@ struct all {
     struct worker *workers;
     int32_t worker_count;
     int64_t unfinished;
-    int32_t counter;      /* of claims: the n-th that is open */
-    int64_t mine;         /* the n-th that is open is what this rank's crew runs; -1: they are claimed */
-    bool short_of_memory; /* one was put aside */
+    int32_t counter; /* of claims: the n-th that is open */
+    int64_t mine;    /* the n-th that is open is what this rank's crew runs; -1: they are claimed */
 };
 
 /* ---- where they stand ---------------------------------------------------------------------------------- */
@@ -202,7 +201,6 @@ static void end_one(struct all *all, dfal_status status)
 {
     df_lock_take(&all->side.lock);
     const int64_t left = --all->unfinished;
-    all->short_of_memory = all->short_of_memory || status != DFAL_OK;
     df_lock_release(&all->side.lock);
     if (status != DFAL_OK)
         df_say(all->experiment->context, DFAL_INFO, "run.aside", DF_NO_FIELDS,

@@ -43,11 +43,6 @@ void df_least_add(struct df_least *least, double key, int64_t index)
     }
 }
 
-double df_least_limit(const struct df_least *least)
-{
-    return least->limit > 0 && least->count == least->limit ? least->rows[0].key : (double)INFINITY;
-}
-
 void df_least_sort(struct df_least *least)
 {
     qsort(least->rows, (size_t)least->count, sizeof *least->rows, compare);

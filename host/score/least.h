@@ -20,8 +20,6 @@ dfal_status df_least_open(struct df_least *least, int64_t limit);
 void df_least_close(struct df_least *least);
 /* One row more; the result does not depend on the order in which they come. Ties   by index */
 void df_least_add(struct df_least *least, double key, int64_t index);
-/* The largest of `limit` keys; INFINITY: there are fewer. Before df_least_sort. */
-double df_least_limit(const struct df_least *least);
 /* All have come: ascending. */
 void df_least_sort(struct df_least *least);
 /* Collective; comm NULL: this process is alone. Of every rank's rows those stay that are among the `limit`

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/network_file.h"
 
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/kind.h"
 #include "base/memory.h"
@@ -307,29 +304,25 @@ done:
     return status;
 }
 
-/* An ONNX model's first field is the IR version, a small number. */
-bool df_network_is_onnx(const char *path)
+/* What is named so and damaged is for the reader of ONNX files, which says what is wrong with it. */
+dfal_status df_network_is_onnx(bool *onnx, const char *path)
 {
-    static const unsigned char hdf5[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
-    unsigned char head[8] = {0};
-    struct stat facts;
     const size_t length = strlen(path);
-    int fd = stat(path, &facts) == 0 && S_ISREG(facts.st_mode) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (fd < 0)
-        return false;
-    const ssize_t got = read(fd, head, sizeof head);
-    close(fd);
-    if (got == (ssize_t)sizeof head && memcmp(head, hdf5, sizeof head) == 0)
-        return false;
-    return (length > 5 && strcmp(path + length - 5, ".onnx") == 0) ||
-           (got > 2 && head[0] == 0x08 && head[1] >= 3 && head[1] < 64);
+    struct df_kind kind;
+    enum df_file_type type;
+    DF_TRY(df_file_kind(&kind, &type, path));
+    *onnx = type == DF_FILE_ONNX || (type != DF_FILE_NONE && type != DF_FILE_HDF5 && length > 5 &&
+                                     strcmp(path + length - 5, ".onnx") == 0);
+    return DFAL_OK;
 }
 
 dfal_status df_network_load(struct df_network **out, const char *path)
 {
     struct df_h5 h5;
+    bool onnx;
     *out = NULL;
-    if (df_network_is_onnx(path))
+    DF_TRY(df_network_is_onnx(&onnx, path));
+    if (onnx)
         return df_onnx_load(out, NULL, path);
     DF_TRY(df_refuse_kind(path, "a network: an HDF5 file of dfal's or an ONNX model"));
     df_h5_lock();

@@ -20,8 +20,8 @@ dfal_status df_network_save(const struct df_network *network, const char *path, 
  * Errors   E_NOINPUT; E_DATA not HDF5, not a network ("is a pool"), version, graph, missing or misshapen
  * parameter; those of df_onnx_load */
 dfal_status df_network_load(struct df_network **out, const char *path);
-/* Not HDF5, and named or begun like an ONNX model. */
-bool df_network_is_onnx(const char *path);
+/* Begun like an ONNX model, or named like one and not HDF5. Errors   E_MEMORY */
+dfal_status df_network_is_onnx(bool *onnx, const char *path);
 
 /* The network's input is scaled like the pool from now on. */
 dfal_status df_network_take_scaling(struct df_network *network, const struct df_pool *pool);

@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "store/classes.h"
 #include "store/pool_file.h"
 
-enum { CHUNK_BYTES = 1 << 19, CLASS_LIMIT = 1000000 };
+enum { CHUNK_BYTES = 1 << 19 };
 
 struct df_pool_writer {
     struct df_h5 h5;
@@ -21,9 +22,9 @@ static dfal_status check_spec(const char *path, const struct df_pool_spec *spec)
         DF_FAIL(DFAL_E_DATA, "%s: a pool of %lld samples, expected at least one", path,
                 (long long)spec->count);
     bool unknown = spec->class_count == 0 && !spec->has_labels && !spec->classes;
-    if (!unknown && (spec->class_count < 2 || spec->class_count > CLASS_LIMIT))
+    if (!unknown && (spec->class_count < 2 || spec->class_count > DF_CLASS_LIMIT))
         DF_FAIL(DFAL_E_DATA, "%s: a pool of %d class%s, expected 2 to %d", path, spec->class_count,
-                spec->class_count == 1 ? "" : "es", CLASS_LIMIT);
+                spec->class_count == 1 ? "" : "es", DF_CLASS_LIMIT);
     if (spec->scale && spec->affine_count != 1 && spec->affine_count != spec->shape.c)
         DF_FAIL(DFAL_E_INTERNAL, "%s: %d scales for %lld channels", path, spec->affine_count,
                 (long long)spec->shape.c);

@@ -5,9 +5,10 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "store/classes.h"
 #include "store/hdf5_file.h"
 
-enum { NODE_LIMIT = 10000, CLASS_LIMIT = 1000000 };
+enum { NODE_LIMIT = 10000 };
 
 struct df_reference_file {
     struct df_h5 h5;
@@ -74,7 +75,7 @@ static dfal_status read_logits(struct df_reference *r)
     dfal_status status;
     DF_TRY(df_h5_data_open(h5, "logits", &data, NULL));
     DF_TRY_TO(done, status, check_real(r, &data));
-    if (data.rank != 2 || data.dims[0] < 1 || data.dims[1] < 2 || data.dims[1] > CLASS_LIMIT) {
+    if (data.rank != 2 || data.dims[0] < 1 || data.dims[1] < 2 || data.dims[1] > DF_CLASS_LIMIT) {
         status = df_fail(DFAL_E_SHAPE, "%s: dataset 'logits' is %s, expected [samples, classes]", r->path,
                          df_h5_shape(text, data.dims, data.rank));
         goto done;

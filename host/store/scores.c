@@ -69,38 +69,18 @@ struct df_scores df_scores_of(const struct df_rows *rows)
     return (struct df_scores){.rows = *rows};
 }
 
-static dfal_status read_file(const char *path, struct df_rows_head *head, struct df_scores *scores,
-                             unsigned columns, bool with_ids)
+dfal_status df_scores_read_columns(const char *path, struct df_rows_head *head, unsigned columns,
+                                   struct df_scores *scores)
 {
     struct df_rows_reader *reader;
-    dfal_status status = DFAL_OK;
-    if (scores)
-        *scores = (struct df_scores){0};
+    *scores = (struct df_scores){0};
     DF_TRY(df_rows_open(&reader, head, path, &df_scores_kind));
-    if (scores)
-        status = df_rows_take_columns(reader, 0, df_rows_count(reader), columns, with_ids, &scores->rows);
+    const dfal_status status = df_rows_take_columns(reader, 0, df_rows_count(reader),
+                                                    columns | 1U << DF_SCORES_status, false, &scores->rows);
     df_rows_close(reader);
     if (status != DFAL_OK)
         df_rows_head_clear(head);
     return status;
-}
-
-dfal_status df_scores_read(const char *path, struct df_rows_head *head, struct df_scores *scores)
-{
-    return read_file(path, head, scores, DF_ROWS_ALL, true);
-}
-
-dfal_status df_scores_read_columns(const char *path, struct df_rows_head *head, unsigned columns,
-                                   struct df_scores *scores)
-{
-    return read_file(path, head, scores, columns | 1U << DF_SCORES_status, false);
-}
-
-dfal_status df_scores_write_part(const char *path, const struct df_rows_head *head,
-                                 const struct df_scores *scores)
-{
-    const struct df_rows *rows = &scores->rows;
-    return df_rows_write_parts(&path, head, &rows, NULL, 1);
 }
 
 dfal_status df_scores_asked(struct df_rows_reader *reader, int64_t *asked)

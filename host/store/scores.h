@@ -40,15 +40,11 @@ void df_scores_clear(struct df_scores *scores);
 /* Rows of this kind by their names; what they point to stays theirs. */
 struct df_scores df_scores_of(const struct df_rows *rows);
 
-/* Read head (and the columns unless scores is NULL). Errors   E_DATA truncated, foreign or not complete */
-dfal_status df_scores_read(const char *path, struct df_rows_head *head, struct df_scores *scores);
-/* The same without ids, which take several times the memory of the numbers, and with some of the columns: a
- * set of bits 1 << the column, to which the status is added. */
+/* Read the head and some of the columns, a set of bits 1 << the column to which the status is added; not the
+ * ids, which take several times the memory of the numbers.
+ * Errors   E_DATA truncated, foreign or not complete */
 dfal_status df_scores_read_columns(const char *path, struct df_rows_head *head, unsigned columns,
                                    struct df_scores *scores);
-/* A finished part: rows [begin, begin + scores->count). Written atomically. Without hashes of its rows. */
-dfal_status df_scores_write_part(const char *path, const struct df_rows_head *head,
-                                 const struct df_scores *scores);
 
 /* How many adversarial images were asked for: not compared, a continued job may ask for another number. */
 dfal_status df_scores_asked(struct df_rows_reader *reader, int64_t *asked);

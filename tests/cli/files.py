@@ -228,6 +228,8 @@ def kinds(dfal):
         "old.pth": (b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", "an old PyTorch", torch),
         "m.keras": (torch_archive("metadata.json", "config.json", "model.weights.h5"), "Keras", keras),
         "m.safetensors": (struct.pack("<Q", 20) + b'{"a": {"dtype": "F"}}' + bytes(40), "safetensors", torch),
+        # The first two bytes of its length could be those of an ONNX model.
+        "long.safetensors": (struct.pack("<Q", 0x308) + b'{"a": {"dtype": "F"}}'.ljust(0x308) + bytes(40), "safetensors", torch),
         "m.tflite": (b"\x1c\0\0\0TFL3" + bytes(40), "TensorFlow Lite", keras),
         "saved_model.pb": (b"\x08\x01\x12\x80\x01" + bytes(40), "SavedModel", keras),
         "frozen.pb": (b"\x0a\x20\x0a\x05input\x12\x0bPlaceholder\x80\xff", "a graph of TensorFlow", keras),
@@ -265,6 +267,10 @@ def kinds(dfal):
         dfal.refuses(65, *words, says=(name, *files[name][1:]))
     dfal.refuses(65, "select", "net.h5", "pool.h5", "--strategy", "dfal", "--count", "2", "--scores", "x.npy", "-o", "q.csv",
                  says=("x.npy", "an array of numpy"))
+    # A model of ONNX that does not name its producer, nor has an ending.
+    with open(dfal.at("bare"), "wb") as file:
+        file.write(b"\x08\x08\x3a\x05" + bytes(40))
+    dfal.refuses(65, "eval", "net.h5", "bare", says=("bare", "an ONNX model", "a network is expected"))
     # HDF5 of others, folders, and dfal's own files in one another's place.
     with h5py.File(dfal.at("keras.h5"), "w") as file:
         file.attrs["keras_version"] = "2.15"

@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../scores_file.h"
 #include "base/memory.h"
 #include "memory_file.h"
 #include "store/hdf5_check.h"
 #include "store/network_file.h"
 #include "store/pool.h"
 #include "store/reference.h"
-#include "store/scores.h"
 #include "store/table.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -59,7 +59,7 @@ static void read_scores(const char *path)
 {
     struct df_rows_head head = {0};
     struct df_scores scores = {0};
-    if (df_scores_read(path, &head, &scores) == DFAL_OK)
+    if (test_scores_read(path, &head, &scores) == DFAL_OK)
         df_scores_clear(&scores);
     df_rows_head_clear(&head);
 }

@@ -4,7 +4,7 @@
  * Calls     communicators that do not block alone. A call is in progress until its state was asked; only then
  *           is it in its stream, so that an event recorded too early is not of it.
  * Streams   work that has to wait for other ranks says "not yet" and is asked again (simt.h).
- * Errors    all ranks make the same call: the operation, bytes and root of each are compared. After an error
+ * Errors    all ranks make the same call: the bytes and root of each are compared. After an error
  *           the work never ends, as a kernel of NCCL's does not, until the communicator is aborted.
  * Faults    DF_NCCL_FAULT=KIND:RANK:CALL: in its CALL-th collective call, counted from 0, this rank is late
  *           (half a second), hangs, has a remote error, or dies; `refused:RANK:0` joins nobody.
@@ -25,12 +25,10 @@
 #include "queue_step.h"
 
 enum { MOST_RANKS = 8, MOST_BYTES = 8 << 20 };
-enum operation { BROADCAST = 1, ALLGATHER };
 
 struct member {
     _Atomic uint64_t posted, finished; /* calls */
-    enum operation operation;          /* of the call in hand */
-    size_t bytes;
+    size_t bytes;                      /* of the call in hand */
     int root;
 };
 
@@ -53,7 +51,6 @@ struct call {
     struct ncclComm *comm;
     cudaStream_t stream;
     uint64_t number;
-    enum operation operation;
     const void *in;
     void *out;
     size_t bytes;
@@ -115,10 +112,9 @@ static bool post(struct call *call)
         fail(comm, ncclRemoteError, "a made-up error of the network");
         return false;
     }
-    own->operation = call->operation;
     own->bytes = call->bytes;
     own->root = call->root;
-    if (call->operation == ALLGATHER || call->root == comm->rank)
+    if (call->root == comm->rank)
         memcpy(comm->shared->data[comm->rank], call->in, call->bytes);
     atomic_store(&own->posted, call->number + 1);
     return true;
@@ -128,8 +124,7 @@ static bool agree(const struct call *call)
 {
     for (int r = 0; r < call->comm->size; r++) {
         const struct member *member = &call->comm->shared->member[r];
-        if (member->operation != call->operation || member->bytes != call->bytes ||
-            member->root != call->root)
+        if (member->bytes != call->bytes || member->root != call->root)
             return false;
     }
     return true;
@@ -137,11 +132,7 @@ static bool agree(const struct call *call)
 
 static void take(const struct call *call)
 {
-    const struct ncclComm *comm = call->comm;
-    if (call->operation == BROADCAST)
-        memcpy(call->out, comm->shared->data[call->root], call->bytes);
-    for (int r = 0; call->operation == ALLGATHER && r < comm->size; r++)
-        memcpy((char *)call->out + (size_t)r * call->bytes, comm->shared->data[r], call->bytes);
+    memcpy(call->out, call->comm->shared->data[call->root], call->bytes);
 }
 
 /* In the stream's order, until it says that it is done. */
@@ -189,15 +180,7 @@ ncclResult_t ncclBroadcast(const void *in, void *out, size_t count, ncclDataType
                            ncclComm_t comm, cudaStream_t stream)
 {
     (void)type;
-    return queue(comm, stream,
-                 (struct call){.operation = BROADCAST, .in = in, .out = out, .bytes = count, .root = root});
-}
-
-ncclResult_t ncclAllGather(const void *in, void *out, size_t count, ncclDataType_t type, ncclComm_t comm,
-                           cudaStream_t stream)
-{
-    (void)type;
-    return queue(comm, stream, (struct call){.operation = ALLGATHER, .in = in, .out = out, .bytes = count});
+    return queue(comm, stream, (struct call){.in = in, .out = out, .bytes = count, .root = root});
 }
 
 /* ---- Communicators ----------------------------------------------------------------------------- */

@@ -19,7 +19,7 @@ struct text_list {
 enum value_kind {
     VALUE_FLAG,   /* bool */
     VALUE_TEXT,   /* const char * */
-    VALUE_CHOICE, /* const char *: one of the words of `value`; a word after ~ is not in this version */
+    VALUE_CHOICE, /* const char *: one of the words of `value` */
     VALUE_NUMBER, /* of the type that `number` says */
     VALUE_LIST,   /* struct text_list: the option may be repeated */
     VALUE_NORM,   /* double: l2, linf, l1 or a number from 1 */
@@ -32,7 +32,7 @@ struct option {
     char letter;      /* 0: none */
     enum value_kind kind;
     size_t offset;
-    const char *value; /* placeholder, or the words of a choice: "a|b|~c" */
+    const char *value; /* placeholder, or the words of a choice: "a|b|c" */
     const char *help;
     struct df_number number;
     bool hidden;
@@ -97,7 +97,7 @@ extern const struct option global_options[];
 extern const int32_t global_option_count;
 
 /* options.c: parse argv into the session and the command's struct.
- * Errors   E_USAGE; E_UNAVAILABLE for what is not in this version */
+ * Errors   E_USAGE; E_UNAVAILABLE a command that is not in this version */
 struct parsed {
     const struct command *command;
     void *args;

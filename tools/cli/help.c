@@ -5,33 +5,15 @@
 
 #include "commands.h"
 
-/* The placeholder without what is not in this version. */
-static const char *placeholder(char text[256], const struct option *option)
-{
-    size_t length = 0;
-    text[0] = '\0';
-    if (option->value == NULL)
-        return text;
-    if (option->kind != VALUE_CHOICE)
-        return option->value;
-    char words[256];
-    snprintf(words, sizeof(words), "%s", option->value);
-    char *rest = words;
-    for (char *word = strsep(&rest, "|"); word != NULL; word = strsep(&rest, "|"))
-        if (word[0] != '~')
-            length += (size_t)snprintf(text + length, 256 - length, "%s%s", length > 0 ? "|" : "", word);
-    return text;
-}
-
 static void option_name(char text[320], const struct option *option)
 {
-    char value[256], letter[8] = "", name[64] = "";
+    char letter[8] = "", name[64] = "";
     if (option->letter != 0)
         snprintf(letter, sizeof(letter), "-%c%s", option->letter, option->name != NULL ? ", " : "");
     if (option->name != NULL)
         snprintf(name, sizeof(name), "--%s", option->name);
-    const char *shown = placeholder(value, option);
-    snprintf(text, 320, "%s%s%s%s", letter, name, shown[0] != '\0' ? " " : "", shown);
+    snprintf(text, 320, "%s%s%s%s", letter, name, option->value != NULL ? " " : "",
+             option->value != NULL ? option->value : "");
 }
 
 static const char *required(const struct option *option)
@@ -54,27 +36,24 @@ static void print_options(const struct option *options, int32_t count)
     }
 }
 
+/* Statuses of one code stand together. */
 static void print_exit_codes(const char *row)
 {
     static const struct {
         int code;
         const char *text;
-    } codes[] = {
-        {0, "ok"},
-        {64, "unknown command, option, value or strategy name on the command line (the nearest is "
-             "named); an output that is read, too"},
-        {65, "bad data: unreadable, truncated or foreign file, wrong type or shape, label out of range, zero "
-             "samples, one class"},
-        {66, "input missing"},
-        {69, "back end, device, library, CPU feature or function not available"},
-        {70, "internal error"},
-        {73, "cannot create, or exists and is finished (--force replaces it)"},
-        {74, "read or write error, disk full"},
-        {75, "stopped by a signal or a device error with finished work kept: run the same line again"},
-        {78, "bad configuration file, or an unfinished output of another configuration"},
+    } statuses[] = {
+#define X(name, value, exit_code, meaning) {exit_code, meaning},
+        DFAL_STATUS_LIST(X)
+#undef X
     };
-    for (int32_t i = 0; i < COUNT_OF(codes); i++)
-        printf(row, codes[i].code, codes[i].text);
+    for (int32_t i = 0, next; i < COUNT_OF(statuses); i = next) {
+        char text[256] = "";
+        for (next = i; next < COUNT_OF(statuses) && statuses[next].code == statuses[i].code; next++)
+            snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", next > i ? "; " : "",
+                     statuses[next].text);
+        printf(row, statuses[i].code, text);
+    }
 }
 
 void print_overview(void)
@@ -196,15 +175,12 @@ static void print_words(const struct option *options, int32_t count)
 static void print_choices(const struct option *options, int32_t count)
 {
     for (int32_t i = 0; i < count; i++) {
-        char words[256];
         if (options[i].hidden || options[i].kind != VALUE_CHOICE)
             continue;
-        placeholder(words, &options[i]);
-        for (char *c = words; *c != '\0'; c++)
-            if (*c == '|')
-                *c = ' ';
-        printf("    --%s) COMPREPLY=($(compgen -W \"%s\" -- \"$word\")); return ;;\n", options[i].name,
-               words);
+        printf("    --%s) COMPREPLY=($(compgen -W \"", options[i].name);
+        for (const char *c = options[i].value; *c != '\0'; c++)
+            putchar(*c == '|' ? ' ' : *c);
+        printf("\" -- \"$word\")); return ;;\n");
     }
 }
 

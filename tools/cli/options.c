@@ -53,7 +53,7 @@ static dfal_status store_number(const struct option *option, const char *text, v
     return bad_value(option, text, expected);
 }
 
-/* Take a word of "a|b|~c". */
+/* Take a word of "a|b|c". */
 static dfal_status store_choice(const struct option *option, const char *text, const char **field)
 {
     enum { MOST = 32 };
@@ -63,15 +63,11 @@ static dfal_status store_choice(const struct option *option, const char *text, c
     snprintf(words, sizeof(words), "%s", option->value);
     char *rest = words;
     for (char *word = strsep(&rest, "|"); word != NULL; word = strsep(&rest, "|")) {
-        const bool later = word[0] == '~', same = strcmp(word + later, text) == 0;
-        if (same && later)
-            return usage_error(DFAL_E_UNAVAILABLE, "%s %s is not in this version", spelled(name, option),
-                               text);
-        if (same) {
+        if (strcmp(word, text) == 0) {
             *field = text;
             return DFAL_OK;
         }
-        if (!later && count < MOST)
+        if (count < MOST)
             names[count++] = word;
     }
     return usage_unknown(spelled(name, option), "value", text, NULL, names, count);
