@@ -14,8 +14,8 @@
  *   thread of the block, then df_team_sum: an order that depends on samples and plane alone)
  *   rstd = 1 / sqrt(var + epsilon)
  *   y = (x - mean) * (rstd * weight) + bias, with mean and rstd [C] as stored
- *   running = (1 - momentum) running + momentum new; running_var takes var n / (n - 1) (n = 1: var), as
- *   PyTorch does
+ *   running = (1 - momentum) running + momentum new; running_var takes var n / (n - 1), as PyTorch does;
+ *   n = 1: both stay, as one value has no variance
  * weight, bias [C] may be NULL (1, 0); running_* may be NULL. */
 DF_FN void df_bn_train_fwd_at(const struct df_io *io, int64_t c)
 {
@@ -39,14 +39,14 @@ DF_FN void df_bn_train_fwd_at(const struct df_io *io, int64_t c)
         ((df_real *)io->out[2])[c] = rstd;
     }
     const double momentum = io->p.bn.momentum;
-    if (DF_ONE && io->out[3] != NULL) {
+    const bool learns = DF_ONE && n > 1; /* one value tells nothing of a variance */
+    if (learns && io->out[3] != NULL) {
         df_real *running = (df_real *)io->out[3] + c;
         *running = (df_real)((1 - momentum) * (double)*running + momentum * mean);
     }
-    if (DF_ONE && io->out[4] != NULL) {
+    if (learns && io->out[4] != NULL) {
         df_real *running = (df_real *)io->out[4] + c;
-        *running =
-            (df_real)((1 - momentum) * (double)*running + momentum * (n > 1 ? squares / (n - 1) : variance));
+        *running = (df_real)((1 - momentum) * (double)*running + momentum * (squares / (n - 1)));
     }
     const df_real scale = io->in[1] != NULL ? rstd * ((const df_real *)io->in[1])[c] : rstd;
     const df_real bias = io->in[2] != NULL ? ((const df_real *)io->in[2])[c] : 0;

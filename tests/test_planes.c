@@ -327,7 +327,7 @@ static void norm_agrees(struct df_device *device, int samples, int plane)
             expected_y[at] = (float)(xhat * w + (double)bias[c]);
             expected_dx[at] = (float)(w * scale * ((double)dy[at] - shift / n - xhat * slope / n));
         }
-        expected_running[c] = (float)(0.75 + 0.25 * (n > 1 ? squares / (n - 1) : 0));
+        expected_running[c] = (float)(n > 1 ? 0.75 + 0.25 * squares / (n - 1) : 1);
         expected_dweight[c] = (float)slope;
         expected_dbias[c] = (float)shift;
     }

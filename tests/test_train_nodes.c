@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -144,8 +145,61 @@ static void test_queues(void **state)
     }
 }
 
+/* Of 21 rows in steps of 20 the last step has one value a channel behind a dense layer: what is learnt of the
+ * statistics is what 20 values tell, however often it comes. Steps of one row are refused, but not where a
+ * channel has a plane of values. */
+static void test_one_value(void **state)
+{
+    static struct data data;
+    struct df_training_options options;
+    struct df_training_result result;
+    struct dfal_context *context;
+    struct df_network *network = test_graph((struct df_shape){2, SIDE, SIDE}, CLASSES,
+                                            "f Flatten input;h Gemm f o=6;n BatchNormalization h;r Relu n;"
+                                            "head Gemm r o=4");
+    struct df_network *planes =
+        test_graph((struct df_shape){2, SIDE, SIDE}, CLASSES,
+                   "h Conv input o=2 k=3;n BatchNormalization h;f Flatten n;head Gemm f "
+                   "o=4");
+    data_fill(&data);
+    for (int32_t i = 0; i < SAMPLES * SIZE; i++)
+        data.x[i] *= 10; /* the channels' variance is some hundreds, and they keep it: the rate is tiny */
+    struct df_training_set set = {.count = 21, .size = SIZE, .rows = data.rows, .x = data.x};
+    test_ok(dfal_context_create(&context, NULL));
+    df_training_options_init(&options);
+    options.epochs = 60;
+    options.batch = 20;
+    options.learning_rate = 1e-12;
+    test_ok(df_train(context, *state, network, &set, &options, NULL, NULL, NULL, &result));
+    const float *learnt = network->nodes[2].parameter[DF_VARIANCE].data;
+    for (int c = 0; c < 6; c++) { /* of all 21 rows, in double */
+        const float *weight = network->nodes[1].parameter[DF_WEIGHT].data + (size_t)c * SIZE;
+        double sum = 0, squares = 0;
+        for (int i = 0; i < 21; i++) {
+            double value = 0;
+            for (int j = 0; j < SIZE; j++)
+                value += (double)weight[j] * (double)data.x[i * SIZE + j];
+            sum += value;
+            squares += value * value;
+        }
+        const double variance = (squares - sum * sum / 21) / 20;
+        if (fabs((double)learnt[c] / variance - 1) > 0.15)
+            test_fail("channel %d: the running variance is %g, that of the rows %g", c, (double)learnt[c],
+                      variance);
+    }
+    options.batch = 1;
+    test_error(df_train(context, *state, network, &set, &options, NULL, NULL, NULL, &result), DFAL_E_SHAPE,
+               "Node 'n' normalises by the values of a step, which has one a channel");
+    options.epochs = 1;
+    test_ok(df_train(context, *state, planes, &set, &options, NULL, NULL, NULL, &result));
+    dfal_context_destroy(context);
+    df_network_destroy(planes);
+    df_network_destroy(network);
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns), cmocka_unit_test(test_queues)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns), cmocka_unit_test(test_queues),
+                                       cmocka_unit_test(test_one_value)};
     return test_on_backends(argc, argv, "ref,cpu", tests, sizeof tests / sizeof *tests);
 }

@@ -14,7 +14,6 @@
 
 enum df_place_kind {
     DF_PLACE_NONE,
-    DF_PLACE_INPUT,     /* the network's input */
     DF_PLACE_KEPT,      /* index: which kept buffer */
     DF_PLACE_REUSED,    /* index: which reused buffer */
     DF_PLACE_COTANGENT, /* the caller's cotangents of the logits: read only */

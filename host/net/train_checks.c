@@ -56,10 +56,29 @@ static dfal_status check_augment(const struct df_network *network, const struct 
     return DFAL_OK;
 }
 
+/* Of one row such a node makes its bias, whatever the row is. */
+static dfal_status check_norm(const struct df_network *network, const struct df_training_set *set,
+                              const struct df_training_options *options)
+{
+    const int64_t rows = options->batch < set->count ? options->batch : set->count;
+    for (int32_t i = 0; i < network->node_count; i++) {
+        const struct df_node *node = &network->nodes[i];
+        if (rows == 1 && node->op == DF_NODE_BATCH_NORM && !df_node_is_fixed(node) &&
+            node->out.h * node->out.w == 1)
+            DF_FAIL(
+                DFAL_E_SHAPE,
+                "Node '%s' normalises by the values of a step, which has one a channel: expected steps of "
+                "at least two rows",
+                node->name);
+    }
+    return DFAL_OK;
+}
+
 dfal_status df_train_check(const struct df_network *network, const struct df_training_set *set,
                            const struct df_training_options *options)
 {
     DF_TRY(check_options(options));
     DF_TRY(check_set(network, set));
+    DF_TRY(check_norm(network, set, options));
     return check_augment(network, &options->augment);
 }
