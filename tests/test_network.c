@@ -132,6 +132,9 @@ static void test_shapes(void **state)
     assert_shape(window_shape("\"kernel_shape\":[2,2],\"strides\":[3,3],\"pads\":[0,0,1,1],\"ceil_mode\":1",
                               "MaxPool", 6, 6),
                  2, 2, 2);
+    /* In ceil mode a single window may be larger than the plane, as long as less than a stride of it is. */
+    assert_shape(window_shape("\"kernel_shape\":[3,3],\"strides\":[2,2],\"ceil_mode\":1", "MaxPool", 2, 3), 2,
+                 1, 1);
 }
 
 static void test_shape_errors(void **state)

@@ -405,6 +405,15 @@ static void test_pools(void **state)
     model_ints(&m, pool, "dilations", "1 2");
     flat();
     expect("1 2 3 9 5 6 7 8 1", "3 9 7");
+    for (int average = 0; average < 2; average++) { /* a window that is larger than the plane */
+        begin(13, "N 1 2 5");
+        pool = node(average ? "AveragePool" : "MaxPool", "x", "v");
+        model_ints(&m, pool, "kernel_shape", "3 3");
+        model_ints(&m, pool, "strides", "2 2");
+        model_int(&m, pool, "ceil_mode", 1);
+        flat();
+        expect("1 2 3 4 5 6 7 8 9 10", average ? "4.5 6.5" : "8 10");
+    }
     for (int count = 0; count < 2; count++) {
         begin(13, "N 1 2 2");
         pool = node("AveragePool", "x", "v");

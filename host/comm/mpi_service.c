@@ -359,15 +359,20 @@ dfal_status df_mpi_service_start(struct df_mpi_service *service, const struct df
     df_lock_begin(&service->asking);
     df_lock_begin(&service->listening);
     df_counters_begin(&service->counters);
-    DF_TRY(df_alloc(&service->heard, size, sizeof *service->heard));
-    DF_TRY(df_alloc(&service->beats, size, sizeof(MPI_Request)));
-    DF_TRY(df_alloc(&service->passes, size, sizeof(MPI_Request)));
-    for (int r = 0; r < size; r++) {
+    dfal_status status = df_alloc(&service->heard, size, sizeof *service->heard);
+    DF_KEEP_FIRST(status, df_alloc(&service->beats, size, sizeof(MPI_Request)));
+    DF_KEEP_FIRST(status, df_alloc(&service->passes, size, sizeof(MPI_Request)));
+    for (int r = 0; r < size && status == DFAL_OK; r++) {
         service->heard[r] = service->told;
         service->beats[r] = service->passes[r] = MPI_REQUEST_NULL;
     }
-    DF_TRY(df_thread_start(&service->thread, serve, service));
-    return rank == 0 ? df_thread_start(&service->listening_thread, take_messages, service) : DFAL_OK;
+    if (status == DFAL_OK)
+        status = df_thread_start(&service->thread, serve, service);
+    if (status == DFAL_OK && rank == 0)
+        status = df_thread_start(&service->listening_thread, take_messages, service);
+    if (status != DFAL_OK)
+        df_mpi_service_end(service);
+    return status;
 }
 
 void df_mpi_service_end(struct df_mpi_service *service)

@@ -19,8 +19,8 @@ static int64_t positions(int64_t in, int64_t before, int64_t after, int64_t span
                          bool ceil_mode)
 {
     int64_t room = in + before + after - span;
-    if (room < 0)
-        return 0;
+    if (room < 0) /* one window may hang over both a short plane and its padding */
+        return ceil_mode && room > -stride;
     int64_t count = room / stride + 1;
     if (ceil_mode && room % stride != 0 && count * stride < in + before)
         count++;

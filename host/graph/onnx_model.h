@@ -15,8 +15,6 @@ enum { DF_ONNX_ALLOWANCE = 4 }; /* computed constants take at most this multiple
 /* TensorProto.DataType */
 enum {
     DF_ONNX_FLOAT = 1,
-    DF_ONNX_UINT8 = 2,
-    DF_ONNX_INT8 = 3,
     DF_ONNX_INT32 = 6,
     DF_ONNX_INT64 = 7,
     DF_ONNX_BOOL = 9,
@@ -80,7 +78,7 @@ struct df_onnx {
     const char *path;
     Onnx__ModelProto *model;
     Onnx__GraphProto *graph;
-    Onnx__NodeProto **nodes; /* the graph's, functions called written out */
+    Onnx__NodeProto **nodes; /* the graph's */
     int32_t node_count;
     int64_t opset, batch;         /* batch: the file's fixed number of samples, -2: any */
     struct df_onnx_value *values; /* sorted by name */

@@ -16,7 +16,7 @@
 #include "base/memory.h"
 #include "graph/onnx_model.h"
 
-enum { EXTERNAL = 1, NAME_SHOWN = 80 };
+enum { EXTERNAL = 1 };
 
 size_t df_onnx_type_size(int32_t type)
 {

@@ -170,6 +170,8 @@ static dfal_status label_by_folder(struct df_image_list *list, const char *sourc
     DF_TRY(df_alloc(&words, list->count, sizeof *words));
     for (int64_t i = 0; i < list->count && status == DFAL_OK; i++) {
         const char *name = list->entries[i].path ? list->entries[i].path : list->entries[i].id;
+        while (name[0] == '.' && name[1] == '/') /* as `find .` writes it */
+            name += 2;
         const char *slash = strchr(name, '/');
         if (slash && slash > name) {
             status = df_format(&words[i], "%.*s", (int)(slash - name), name);
@@ -177,8 +179,10 @@ static dfal_status label_by_folder(struct df_image_list *list, const char *sourc
         }
     }
     if (status == DFAL_OK && !any)
-        status =
-            df_fail(DFAL_E_DATA, "%s has no picture inside a folder, expected one folder a class", source);
+        status = df_fail(DFAL_E_DATA,
+                         "%s has no picture inside a folder, expected one folder a class: the first of a "
+                         "path that does not begin with /",
+                         source);
     if (status == DFAL_OK)
         status = df_image_list_label(list, (const char *const *)words, source, true);
     for (int64_t i = 0; i < list->count; i++)

@@ -6,8 +6,24 @@
 #include "base/memory.h"
 #include "base/text_file.h"
 #include "io/image_list.h"
+#include "store/classes.h"
 
 enum { NAMES_MOST = 100000, NAMES_BYTES = 16 << 20 };
+
+/* A class a line, so lines are numbered like classes, from 1. */
+static dfal_status check_once(const struct df_image_list *list, const char *path)
+{
+    struct df_class_index index = {0};
+    dfal_status status = df_class_index_make(&index, list->classes, list->class_count);
+    for (int32_t i = 0; i < list->class_count && status == DFAL_OK; i++) {
+        const int32_t first = df_class_index_find(&index, list->classes[i]);
+        if (first != i)
+            status = df_fail(DFAL_E_DATA, "%s:%d: '%s' stands in line %d as well, expected each name once",
+                             path, i + 1, list->classes[i], first + 1);
+    }
+    df_class_index_clear(&index);
+    return status;
+}
 
 /* Empty lines at the end are passed over. */
 static dfal_status read_names(struct df_image_list *list, char *text, const char *path)
@@ -24,10 +40,6 @@ static dfal_status read_names(struct df_image_list *list, char *text, const char
         }
         if (empty)
             DF_FAIL(DFAL_E_DATA, "%s:%d: an empty line, expected the name of a class", path, empty);
-        for (int32_t i = 0; i < list->class_count; i++)
-            if (strcmp(list->classes[i], line) == 0)
-                DF_FAIL(DFAL_E_DATA, "%s:%d: '%s' stands in line %d as well, expected each name once", path,
-                        line_number, line, i + 1);
         if (list->class_count == NAMES_MOST)
             DF_FAIL(DFAL_E_DATA, "%s: more than %d lines, expected a name a class", path, NAMES_MOST);
         DF_TRY(df_strdup(&list->classes[list->class_count], line));
@@ -46,7 +58,7 @@ dfal_status df_image_list_name(struct df_image_list *list, const char *path)
     DF_TRY(df_text_file_read(&text, &size, path, NAMES_BYTES));
     dfal_status status = read_names(list, text, path);
     df_free(text);
-    return status;
+    return status == DFAL_OK ? check_once(list, path) : status;
 }
 
 void df_image_list_classes_digest(const struct df_image_list *list, char text[65])

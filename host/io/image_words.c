@@ -27,7 +27,7 @@ static dfal_status name_classes(struct df_image_list *list, const char *const *w
         if (i == 0 || strcmp(sorted[i], sorted[kinds - 1]) != 0)
             sorted[kinds++] = sorted[i];
     DF_TRY_TO(done, status, df_alloc(&list->classes, kinds, sizeof *list->classes));
-    list->class_count = (int32_t)(kinds < DF_CLASS_LIMIT ? kinds : DF_CLASS_LIMIT + 1);
+    list->class_count = (int32_t)(kinds <= DF_CLASS_LIMIT ? kinds : DF_CLASS_LIMIT + 1);
     for (int32_t i = 0; i < list->class_count; i++)
         DF_TRY_TO(done, status, df_strdup(&list->classes[i], sorted[i]));
     for (int64_t i = 0; i < list->count; i++) {

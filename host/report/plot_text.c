@@ -83,10 +83,11 @@ static void print_keys(struct df_text *text, int32_t width, const struct df_repo
     df_text_add(text, "%*s", MARGIN + 1, "");
     for (int32_t s = 0; s < run->config.strategy_count; s++) {
         const char *strategy = run->config.strategy[s].name;
-        char accuracy[16];
-        const int32_t length =
-            2 + (int32_t)strlen(strategy) +
-            df_print(accuracy, sizeof accuracy, " %.1f %%", 100 * run->summary[s].accuracy_mean);
+        const double mean = run->summary[s].accuracy_mean; /* NaN: no round is finished */
+        char accuracy[16] = "";
+        if (isfinite(mean))
+            df_print(accuracy, sizeof accuracy, " %.1f %%", 100 * mean);
+        const int32_t length = 2 + (int32_t)(strlen(strategy) + strlen(accuracy));
         if (column && column + GAP + length > width) {
             df_text_add(text, "\n%*s", MARGIN + 1, "");
             column = 0;

@@ -69,18 +69,26 @@ static void put_conditions(struct df_text *page, const struct df_report_run *run
     const struct df_run_config *config = &run->config;
     double least = INFINITY, most = -INFINITY;
     int32_t twins = 0;
+    int64_t annotations = -1;
+    bool alike = true; /* those that have a round stand at as many annotations */
     for (int32_t s = 0; s < config->strategy_count; s++) {
         twins += df_run_strategy_options(config, s).twins;
         if (isfinite(run->summary[s].steps_mean)) {
+            alike = alike && (annotations < 0 || annotations == run->summary[s].annotations);
+            annotations = run->summary[s].annotations;
             least = fmin(least, run->summary[s].steps_mean);
             most = fmax(most, run->summary[s].steps_mean);
         }
     }
-    if (most > least) {
+    if (most > least && alike) {
         df_text_add(page,
                     "<p>The strategies differ in optimiser steps. In the last round, mean over trials:");
+        const char *between = "";
         for (int32_t s = 0; s < config->strategy_count; s++) {
-            df_text_add(page, "%s ", s ? "," : "");
+            if (!isfinite(run->summary[s].steps_mean))
+                continue;
+            df_text_add(page, "%s ", between);
+            between = ",";
             df_text_html(page, config->strategy[s].name);
             df_text_add(page, " %.0f", run->summary[s].steps_mean);
         }

@@ -112,7 +112,30 @@ def names(dfal):
         write(dfal, "names.txt", content)
         dfal.refuses(65, *line, "--folders-are-classes", says=says)
     dfal.refuses(66, *line[:-1], "missing.txt", says="missing.txt")
+    # Many names cost no more than sorting them, and the limit itself is no row too far.
+    write(dfal, "names.txt", "".join(f"name {i}\n" for i in range(99997)).encode() + b"class2\nclass0\nclass1\n")
+    dfal.run("-q", *line, "--folders-are-classes")
+    with h5py.File(dfal.at("pool.h5")) as file:
+        check(int(file.attrs["class_count"]) == 100000, "many names")
+    write(dfal, "million.csv", b"path,label\n" + "".join(f"p{i}.png,c{i}\n" for i in range(1000000)).encode())
+    dfal.refuses(65, "import", "images", "million.csv", "-o", "million.h5", says="p0.png")
     dfal.refuses(64, "import", "npy", "x.npy", "-o", "y.h5", "--class-names", "names.txt", says="class-names")
+
+
+def found_by_find(dfal):
+    """A list as `find .` writes it: the first folder is the class, with or without a leading ./ ."""
+    folder(dfal)
+    paths = sorted(os.path.relpath(os.path.join(at, name), dfal.at("in")) for at, _, names in os.walk(dfal.at("in")) for name in names
+                   if name.endswith(".png"))
+    classes = []
+    for begin in ("", "./", "././"):
+        write(dfal, "in/found.csv", ("path\n" + "".join(f"{begin}{path}\n" for path in paths)).encode())
+        dfal.run("-q", "import", "images", "in/found.csv", "-o", "found.h5", "--crop", "16", "--folders-are-classes", "--force")
+        with h5py.File(dfal.at("found.h5")) as file:
+            classes.append((texts(file["classes"]), file["labels"][()].tolist()))
+    check(classes[0][0] == ["class0", "class1", "class2"] and classes[1:] == classes[:1] * 2, f"classes of a list: {classes}")
+    write(dfal, "in/found.csv", ("path\n" + "".join(f"{dfal.at('in')}/{path}\n" for path in paths)).encode())
+    dfal.refuses(65, "import", "images", "in/found.csv", "-o", "none.h5", "--crop", "16", "--folders-are-classes", says="does not begin with /")
 
 
 def bad_tables(dfal):
@@ -427,4 +450,4 @@ def full_disk(dfal):
         check(not left, f"full at {size} left {left}")
 
 
-main({f.__name__: f for f in (folders, bytes_scaling, names, bad_tables, lists, broken, sizes, formats, giant, links, kills, stops, changed, full_disk)})
+main({f.__name__: f for f in (folders, bytes_scaling, names, found_by_find, bad_tables, lists, broken, sizes, formats, giant, links, kills, stops, changed, full_disk)})

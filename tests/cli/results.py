@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 
 import h5py
@@ -146,6 +147,19 @@ def run_tables(dfal):
         page = file.read()
         check("Each round trains from scratch." in page, "the page does not say what training starts from")
         check("not tested: all trials differ by the same" in page, "the page tests what cannot be tested")
+    # Of a run that was stopped a strategy may have no round: it has no figure, and other rounds are not compared.
+    dfal.run("-q", *line[:-1], "three", "--set", "strategies=[dfal, random, entropy]", "--set", "training.epochs=2", "--set", "annotations=80", "--set", "trials=1")
+    os.remove(dfal.at("three/state/finished"))
+    with open(dfal.at("three/curve.csv"), encoding="utf-8") as file:
+        lines = file.readlines()
+    for gone, compared in ((("entropy,",), True), (("entropy,", "random,1,3,"), False)):
+        with open(dfal.at("three/curve.csv"), "w", encoding="utf-8") as file:
+            file.writelines(row for row in lines if not row.startswith(gone))
+        dfal.run("-q", "report", "three", "-o", "three.html", "--force")
+        with open(dfal.at("three.html"), encoding="utf-8") as file:
+            page = file.read()
+        check(("differ in optimiser steps" in page) == compared, f"without {gone}: optimiser steps")
+        check(not re.search(r"[ >]nan\b", page), f"without {gone}: the page has a nan")
     # One trial: neither a standard error nor a test.
     out, _ = dfal.run("-q", *line[:-1], "one", "--set", "trials=1")
     check("not tested (one trial)" in out and "nan" not in out, f"run: {out}")
