@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compare.h"
 #include "base/rng.h"
 #include "strategy/row_distance.h"
 #include "strategy/view_inside.h"
@@ -102,7 +103,7 @@ static void plain_coreset(struct df_choice *chosen, int64_t q, const struct rows
 static void check_nearest_other(const struct df_selection *found, const double *expected, const int64_t *rows)
 {
     for (int64_t i = 0; i < found->count; i++) {
-        const int64_t *at = bsearch(&found->index[i], rows, MOST, sizeof *rows, df_compare_rows);
+        const int64_t *at = bsearch(&found->index[i], rows, MOST, sizeof *rows, df_compare_integers);
         assert_non_null(at);
         assert_true(found->score[i] == expected[at - rows]);
         assert_true(i == 0 || found->score[i] >= found->score[i - 1]);

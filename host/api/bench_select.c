@@ -8,6 +8,7 @@
 #include "api/select_job.h"
 #include "backend/backend.h"
 #include "base/clock.h"
+#include "base/compare.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/sized.h"
@@ -140,16 +141,10 @@ static dfal_status run_pass(struct bench *bench, const struct df_selection_optio
     return DFAL_OK;
 }
 
-static int compare_reals(const void *a_, const void *b_)
-{
-    const double a = *(const double *)a_, b = *(const double *)b_;
-    return (a > b) - (a < b);
-}
-
 /* Puts the values in order. */
 static double median(double *values, int64_t n)
 {
-    qsort(values, (size_t)n, sizeof *values, compare_reals);
+    qsort(values, (size_t)n, sizeof *values, df_compare_reals);
     return (values[(n - 1) / 2] + values[n / 2]) / 2;
 }
 

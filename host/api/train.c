@@ -10,6 +10,7 @@
 #include "backend/backend.h"
 #include "base/claim.h"
 #include "base/clock.h"
+#include "base/compare.h"
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -25,7 +26,6 @@
 #include "score/row_values.h"
 #include "store/labels.h"
 #include "store/network_file.h"
-#include "store/stream.h"
 #include "training_state.h"
 
 void(dfal_train_options_init)(struct dfal_train_options *options, size_t size)
@@ -126,7 +126,7 @@ static dfal_status draw_subset(int64_t **chosen, const struct job *job, int64_t 
     for (int64_t i = 0; i < labelled; i++)
         df_draw_add(&draw, i);
     df_draw_take(&draw, *chosen);
-    qsort(*chosen, (size_t)subset, sizeof **chosen, df_compare_rows);
+    qsort(*chosen, (size_t)subset, sizeof **chosen, df_compare_integers);
     return DFAL_OK;
 }
 

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/compare.h"
 #include "base/file.h"
 #include "base/file_mark.h"
 #include "base/memory.h"
@@ -196,12 +197,6 @@ static dfal_status take_number(const struct df_parts *parts, const char *name, v
     return DFAL_OK;
 }
 
-static int by_number(const void *a, const void *b)
-{
-    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 dfal_status df_parts_numbers(const struct df_parts *parts, int64_t **list, int64_t *count)
 {
     struct numbers numbers = {0};
@@ -213,7 +208,7 @@ dfal_status df_parts_numbers(const struct df_parts *parts, int64_t **list, int64
         return status;
     }
     if (numbers.count > 0)
-        qsort(numbers.list, (size_t)numbers.count, sizeof *numbers.list, by_number);
+        qsort(numbers.list, (size_t)numbers.count, sizeof *numbers.list, df_compare_integers);
     *list = numbers.list;
     *count = numbers.count;
     return DFAL_OK;

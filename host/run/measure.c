@@ -6,12 +6,12 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/compare.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/thread_pool.h"
 #include "run/branch.h"
 #include "run/side.h"
-#include "store/stream.h"
 
 enum {
     TRAIN_ROWS = 1024, /* at most, that a training is timed with */
@@ -232,7 +232,7 @@ static dfal_status draw(struct measure *m)
         m->rows[i] = e->eligible[m->rows[i]];
     m->candidates = m->rows + m->most;
     memcpy(m->labelled, m->rows, (size_t)m->most * sizeof *m->labelled);
-    qsort(m->labelled, (size_t)m->most, sizeof *m->labelled, df_compare_rows);
+    qsort(m->labelled, (size_t)m->most, sizeof *m->labelled, df_compare_integers);
     for (int64_t i = 0; i < m->most; i++) {
         m->labels[i] = e->train->labels[m->labelled[i]];
         labels[i] = e->train->labels[m->rows[i]];

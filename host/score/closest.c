@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compare.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "comm/comm.h"
@@ -275,7 +276,7 @@ static dfal_status take_first(const struct df_closest *closest, struct df_least 
     *n = first->count;
     for (int64_t i = 0; i < *n; i++)
         chosen[i] = position_of(closest, first->rows[i].index);
-    qsort(chosen, (size_t)*n, sizeof *chosen, df_compare_rows);
+    qsort(chosen, (size_t)*n, sizeof *chosen, df_compare_integers);
     return DFAL_OK;
 }
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compare.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/sized.h"
@@ -116,7 +117,7 @@ static dfal_status choose(struct comparison *c, struct df_rows_reader *reader, i
     DF_TRY_TO(done, status, df_alloc(&c->reference, c->count, sizeof *c->reference));
     DF_TRY_TO(done, status, df_alloc(&c->differs, c->count, sizeof *c->differs));
     df_draw_take(&draw, c->rows);
-    qsort(c->rows, (size_t)c->count, sizeof *c->rows, df_compare_rows);
+    qsort(c->rows, (size_t)c->count, sizeof *c->rows, df_compare_integers);
     status = df_rows_each(reader, false, keep_chosen, c);
 done:
     df_draw_close(&draw);

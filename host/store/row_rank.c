@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compare.h"
 #include "base/memory.h"
 #include "store/stream.h"
 
@@ -17,7 +18,7 @@ dfal_status df_row_ranks_open(struct df_row_ranks *ranks, const int64_t *rows, i
         return status;
     }
     memcpy(ranks->rows, rows, (size_t)count * sizeof *rows);
-    qsort(ranks->rows, (size_t)count, sizeof *rows, df_compare_rows);
+    qsort(ranks->rows, (size_t)count, sizeof *rows, df_compare_integers);
     for (int64_t i = 0; i < count; i++)
         ranks->rank[df_row_position(ranks->rows, count, rows[i])] = i;
     return DFAL_OK;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compare.h"
 #include "base/lock.h"
 #include "base/memory.h"
 #include "store/row_hash.h"
@@ -52,15 +53,9 @@ void df_list_source_init(struct df_list_source *list, const int64_t *rows, int64
 
 /* ---- Rows of a list ----------------------------------------------------------------------- */
 
-int df_compare_rows(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 int64_t df_row_position(const int64_t *rows, int64_t n, int64_t row)
 {
-    const int64_t *found = bsearch(&row, rows, (size_t)n, sizeof *rows, df_compare_rows);
+    const int64_t *found = bsearch(&row, rows, (size_t)n, sizeof *rows, df_compare_integers);
     return found ? found - rows : -1;
 }
 

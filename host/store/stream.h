@@ -29,9 +29,8 @@ struct df_list_source {
     int64_t next, count;
 };
 void df_list_source_init(struct df_list_source *list, const int64_t *rows, int64_t count);
-/* Position of a row in ascending rows [n], -1: none; and how qsort makes them ascending. */
+/* Position of a row in ascending rows [n], -1: none. */
 int64_t df_row_position(const int64_t *rows, int64_t n, int64_t row);
-int df_compare_rows(const void *a, const void *b);
 
 struct df_row_stream;
 dfal_status df_stream_open(struct df_row_stream **out, struct df_pool *pool, struct df_chunk_source *source);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compare.h"
 #include "base/memory.h"
 #include "base/number.h"
 #include "strategy/row_distance.h"
@@ -130,12 +131,6 @@ static dfal_status find_pairs(struct df_cover *cover)
 
 /* ---- radii --------------------------------------------------------------------------------------------- */
 
-static int compare_reals(const void *a_, const void *b_)
-{
-    const double a = *(const double *)a_, b = *(const double *)b_;
-    return (a > b) - (a < b);
-}
-
 static void offer(struct df_cover *cover, double square)
 {
     if (square >= cover->low && square <= cover->high)
@@ -154,7 +149,7 @@ static dfal_status find_values(struct df_cover *cover)
         offer(cover, cover->far[cover->row[k]]);
     for (int64_t p = 0; p < pairs; p++)
         offer(cover, cover->near[p].square);
-    qsort(cover->value, (size_t)cover->value_count, sizeof *cover->value, compare_reals);
+    qsort(cover->value, (size_t)cover->value_count, sizeof *cover->value, df_compare_reals);
     for (int64_t i = 0; i < cover->value_count; i++)
         if (i == 0 || cover->value[i] != cover->value[i - 1])
             cover->value[distinct++] = cover->value[i];
@@ -173,7 +168,7 @@ double df_cover_largest(double *squares, int64_t n, int64_t outliers)
 {
     if (n <= outliers)
         return 0;
-    qsort(squares, (size_t)n, sizeof *squares, compare_reals);
+    qsort(squares, (size_t)n, sizeof *squares, df_compare_reals);
     return fmax(squares[n - 1 - outliers], 0);
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compare.h"
 #include "base/memory.h"
 #include "strategy/row_distance.h"
 #include "strategy/row_loop.h"
@@ -18,12 +19,6 @@ int64_t df_near_duplicates_limit(int64_t size)
 {
     double n = sqrt(2 * COMPARED_WORK / (double)(size > 0 ? size : 1));
     return n < COMPARED ? (int64_t)n : COMPARED;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 /* Of pair (i, j), i < j, the place in a list of all pairs. */
@@ -77,7 +72,7 @@ dfal_status df_near_duplicates(struct dfal_context *context, const float *x, int
     DF_TRY_TO(done, status, df_row_loop_begin(&loop, context, total));
     DF_TRY_TO(done, status, df_row_loop_run(&loop, meet_earlier, &samples, n));
     memcpy(sorted, samples.distance, (size_t)total * sizeof *sorted);
-    qsort(sorted, (size_t)total, sizeof *sorted, compare);
+    qsort(sorted, (size_t)total, sizeof *sorted, df_compare_reals);
     const double limit = NEARLY * sorted[total / 2];
     for (int64_t later = 1; later < n; later++) {
         const int64_t first = first_near(samples.distance, later, limit);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/compare.h"
 #include "base/memory.h"
 #include "score/row_values.h"
 #include "strategy/pseudo_labels.h"
@@ -58,7 +59,7 @@ static dfal_status take_block(const struct df_view *view, struct df_selection_bl
     const struct df_scores *margins = view->margins;
     for (int64_t i = 0; i < m; i++)
         block->rows[i] = view->rows[choices[i].candidate];
-    qsort(block->rows, (size_t)m, sizeof *block->rows, df_compare_rows);
+    qsort(block->rows, (size_t)m, sizeof *block->rows, df_compare_integers);
     DF_TRY(df_selection_block_look(block, view, m));
     for (int64_t i = 0; i < m; i++) {
         int64_t at = df_row_position(block->rows, m, view->rows[choices[i].candidate]);
@@ -131,7 +132,7 @@ static dfal_status exclude_others(struct df_view *view, const struct df_choices 
         else
             others[count++] = candidate;
     }
-    qsort(others, (size_t)count, sizeof *others, df_compare_rows);
+    qsort(others, (size_t)count, sizeof *others, df_compare_integers);
     const dfal_status status = df_view_exclude(view, others, count);
     df_free(others);
     return status;

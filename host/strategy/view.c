@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compare.h"
 #include "base/memory.h"
 #include "base/number.h"
 #include "base/rng.h"
@@ -152,7 +153,7 @@ dfal_status df_view_open(struct df_view *view, const int64_t *candidates, int64_
         DF_TRY(draw(view->own_rows, m, candidates, n, seed));
     else
         memcpy(view->own_rows, candidates, (size_t)n * sizeof *candidates);
-    qsort(view->own_rows, (size_t)view->count, sizeof *view->own_rows, df_compare_rows);
+    qsort(view->own_rows, (size_t)view->count, sizeof *view->own_rows, df_compare_integers);
     view->rows = view->own_rows;
     return DFAL_OK;
 }
