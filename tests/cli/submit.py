@@ -185,9 +185,25 @@ def words(dfal):
     check(dfal.run("submit", "--dry-run", "--", "synth", "-n", "5", "-o", "x.h5") == dfal.run("submit", "--dry-run", "synth", "-n", "5", "-o", "x.h5"), "--")
 
 
-def run_script(dfal, script, folder, code=0, restarts=None, state="RUNNING", more=None):
-    """Run a job file as a batch shell does; what srun was given. srun ends with the code."""
-    tool(dfal, "srun", f"printf '%s\\0' \"$@\" >{dfal.at('given')}; exit {code}\n")
+# What a command that ends well leaves: its output, or what a run directory has at last. It is noted, so that it can be removed.
+LEAVES = """while [[ $# -gt 0 ]]; do
+    case $1 in
+    run) run=yes ;;
+    -o) out=$2 ;;
+    --output=*) out=${1#*=} ;;
+    esac
+    shift
+done
+[[ -n $out ]] || exit 0
+[[ -z $run ]] || out=${out%/}/state/finished
+[[ -e $out ]] || { mkdir -p "$(dirname "$out")"; : >"$out"; printf '%s' "$out" >MADE; }
+"""
+
+
+def run_script(dfal, script, folder, code=0, restarts=None, state="RUNNING", more=None, launched=True):
+    """Run a job file as a batch shell does; what srun was given. srun ends with the code; not launched: with 0, and nothing was run."""
+    leaves = LEAVES.replace("MADE", dfal.at("made")) if code == 0 and launched else ""
+    tool(dfal, "srun", f"printf '%s\\0' \"$@\" >{dfal.at('given')}\n{leaves}exit {code if launched else 0}\n")
     tool(dfal, "squeue", f"echo {state}\n")
     path = tool(dfal, "scontrol", f"echo \"$*\" >>{dfal.at('scontrol')}\n")
     environment = {**os.environ, **path, "SLURM_JOB_ID": "41", "SLURM_JOB_NODELIST": "n1", **(more or {})}
@@ -195,6 +211,10 @@ def run_script(dfal, script, folder, code=0, restarts=None, state="RUNNING", mor
         environment["SLURM_RESTART_COUNT"] = str(restarts)
     done = subprocess.run(["bash", script], cwd=folder, env=environment, capture_output=True, text=True, check=False)
     check(done.returncode == code, f"{script}: {done.returncode}, expected {code}\n{done.stdout}{done.stderr}")
+    if os.path.exists(dfal.at("made")):
+        with open(dfal.at("made"), encoding="utf-8") as file:
+            os.remove(os.path.join(folder, file.read()))
+        os.remove(dfal.at("made"))
     with open(dfal.at("given"), "rb") as file:
         return file.read().decode("utf-8").split("\0")[:-1]
 
@@ -219,6 +239,11 @@ def templates(dfal):
         run_script(dfal, score, dfal.folder, code, restarts, state)
         asked += ["requeue 41"] * again
         check((lines_of(dfal.at("scontrol")) if asked else []) == asked, f"exit code {code}, {restarts} restarts, {state}: {lines_of(dfal.at('scontrol'))}")
+    for name in ("score", "run"):  # an experiment's folder is there from its first round
+        os.makedirs(dfal.at("experiment/state"), exist_ok=True)
+        run_script(dfal, os.path.join(folder, name + ".sbatch"), dfal.folder, 75, launched=False)
+        asked.append("requeue 41")
+        check(lines_of(dfal.at("scontrol")) == asked, f"{name}: a command that srun did not launch was taken for finished")
     run_script(dfal, os.path.join(folder, "score-array.sbatch"), dfal.folder, 75, more={"SLURM_ARRAY_JOB_ID": "40", "SLURM_ARRAY_TASK_ID": "3"})
     check(lines_of(dfal.at("scontrol"))[-1] == "requeue 40_3", "a bare number would requeue the whole array")
 

@@ -28,6 +28,21 @@ while
     code=$?
     [[ $signalled == yes ]]
 do :; done
+# srun may end well where it could not even launch the tasks: what they should have made is then not there.
+made=
+for ((word = 2; word < ${#command[@]}; word++)); do
+    case ${command[word]} in
+    -o | --output) made=${command[word + 1]-} ;;
+    --output=*) made=${command[word]#--output=} ;;
+    -o?*) made=${command[word]#-o} ;;
+    --) break ;;
+    esac
+done
+[[ -z $made || ${command[1]-} != run ]] || made=${made%/}/state/finished
+if ((code == 0)) && [[ -n $made && ! -e $made ]]; then
+    echo "job $job: the command was not run to its end, for $made is not there"
+    code=75
+fi
 echo "job $job: exit code $code"
 
 # 75: finished work is kept, the same line goes on from it. 137, 138 and 143: killed by KILL, USR1 or TERM, the last two before
