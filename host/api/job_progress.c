@@ -203,7 +203,7 @@ static enum stage stage_of(struct array *array, const char *path, const char *en
     enum stage stage = BEGUN;
     if (ending[0] == '\0')
         return df_run_look(&look, path) == DFAL_OK && look.finished ? FINISHED : BEGUN;
-    if (strcmp(ending, ".h5.parts") == 0) {
+    if (strcmp(ending, ".h5" DF_PARTS_SUFFIX) == 0) {
         char out[PATH_SIZE];
         snprintf(out, sizeof out, "%.*s", (int)(strlen(path) - strlen(DF_PARTS_SUFFIX)), path);
         if (df_parts_are_published(out)) /* its file counts */

@@ -56,11 +56,11 @@ dfal_status df_file_open(int *fd, size_t *size, const char *path, size_t limit);
 dfal_status df_file_read_some(size_t *got, int fd, const char *path, void *bytes, size_t most);
 bool df_file_exists(const char *path);
 bool df_folder_exists(const char *path);
-/* Fine when it is there. The owner may always work in it. */
 /* Whether a name ends so and is more than its ending. */
 bool df_name_ends(const char *name, const char *ending);
 /* Whether a folder is there and holds an entry of such a name. */
 bool df_folder_holds(const char *path, bool (*is_it)(const char *name));
+/* Fine when it is there. The owner may always work in it. */
 dfal_status df_folder_create(const char *path);
 dfal_status df_folder_remove(const char *path); /* with its plain files, one level of folders */
 /* With all that is below, at most 100 levels: for folders of dfal's own in which others work. No link is
