@@ -77,6 +77,31 @@ static void test_parts_stay_until_cleared(void **state)
     assert_false(df_folder_exists(parts_path));
 }
 
+/* Who is stopped beside parts says that work is kept; whoever ends otherwise, or leaves none, says
+ * nothing. */
+static void test_kept_work(void **state)
+{
+    (void)state;
+    dfal_context *context;
+    struct dfal_context_options options;
+    dfal_context_options_init(&options);
+    test_ok(dfal_context_create(&context, &options));
+    df_parts_tell_kept(context, DFAL_E_STOPPED, out);
+    assert_false(dfal_context_kept_work(context));
+    assert_int_equal(mkdir(parts_path, 0777), 0);
+    put("000001.h5.tmp.abcdef");
+    df_parts_tell_kept(context, DFAL_E_STOPPED, out);
+    assert_false(dfal_context_kept_work(context));
+    put("000000.h5");
+    df_parts_tell_kept(context, DFAL_OK, out);
+    df_parts_tell_kept(context, DFAL_E_IO, out);
+    assert_false(dfal_context_kept_work(context));
+    df_parts_tell_kept(context, DFAL_E_STOPPED, out);
+    assert_true(dfal_context_kept_work(context));
+    dfal_context_destroy(context);
+    test_folder_remove(parts_path);
+}
+
 /* A second process, and a second job of this one, are told. */
 static void test_one_at_a_time(void **state)
 {
@@ -123,6 +148,7 @@ int main(void)
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_empty_folder_goes),
         cmocka_unit_test(test_parts_stay_until_cleared),
+        cmocka_unit_test(test_kept_work),
         cmocka_unit_test(test_one_at_a_time),
         cmocka_unit_test(test_other_kinds_and_strangers),
     };

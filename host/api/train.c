@@ -473,8 +473,7 @@ dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, 
     told.peak_memory_bytes = df_memory_peak();
     df_sized_give(result, &told, sizeof told);
 done:
-    if (status == DFAL_E_STOPPED && df_parts_are_left(out_path)) /* perhaps of an earlier start */
-        context->kept_work = true;
+    df_parts_tell_kept(context, status, out_path);
     df_checkpoint_end(&checkpoint);
     job_clear(&job);
     return status;

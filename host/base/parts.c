@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/compare.h"
+#include "base/context.h"
 #include "base/file.h"
 #include "base/file_mark.h"
 #include "base/memory.h"
@@ -294,6 +295,12 @@ bool df_parts_are_left(const char *out_path)
     const bool left = df_folder_holds(folder, is_finished_part) && !df_parts_are_published(out_path);
     df_free(folder);
     return left;
+}
+
+void df_parts_tell_kept(struct dfal_context *context, dfal_status status, const char *out_path)
+{
+    if (status == DFAL_E_STOPPED && df_parts_are_left(out_path))
+        context->kept_work = true;
 }
 
 void df_parts_sweep(const char *out_path)

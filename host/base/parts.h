@@ -43,6 +43,9 @@ bool df_parts_are_published(const char *out_path);
 /* Whether finished parts stand beside an output, of this job or an earlier start of it, that have not become
  * it: the same line continues from them. */
 bool df_parts_are_left(const char *out_path);
+/* A job ends with this status. Where it was stopped and finished parts are left, perhaps of an earlier start,
+ * its context tells that work is kept. */
+void df_parts_tell_kept(struct dfal_context *context, dfal_status status, const char *out_path);
 /* Remove the parts beside a finished output that they have become; nothing where somebody holds them. */
 void df_parts_sweep(const char *out_path);
 /* Let go; a folder without parts is removed, unless it is shared. */

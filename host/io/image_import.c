@@ -273,6 +273,7 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     dfal_image_options_init(&own);
     DF_TRY(df_sized_take(&own, sizeof own, given, "dfal_image_options"));
     DF_TRY(df_sized_check(result, "dfal_image_result"));
+    context->kept_work = false;
     DF_TRY_TO(done, status, check_options(&job));
     DF_TRY_TO(done, status, claim(&job, out_path, source));
     say_begin(&job, out_path, source);
@@ -303,9 +304,8 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     say_end(&job, &told, out_path);
     df_sized_give(result, &told, sizeof told);
 done:
-    if (status == DFAL_E_STOPPED)
-        context->kept_work = job.parts.shards.finished_rows > 0 || df_parts_are_left(out_path);
     df_image_parts_close(&job.parts, status != DFAL_OK);
+    df_parts_tell_kept(context, status, out_path); /* once those of changed files are gone */
     job_clear(&job);
     return status;
 }

@@ -218,8 +218,7 @@ dfal_status dfal_logits(dfal_context *context, const char *out_path, const char 
     status = run_job(&logits, network);
 done:
     status = df_job_ended(context, status);
-    if (status == DFAL_E_STOPPED && df_parts_are_left(out_path)) /* perhaps of an earlier start */
-        context->kept_work = true;
+    df_parts_tell_kept(context, status, out_path);
     df_job_close(&logits.job);
     df_network_destroy(logits.network);
     df_pool_close(logits.pool);

@@ -347,8 +347,7 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     df_sized_give(result, &told, sizeof told);
 done:
     status = df_job_ended(context, status);
-    if (status == DFAL_E_STOPPED && df_parts_are_left(out_path)) /* perhaps of an earlier start */
-        context->kept_work = true;
+    df_parts_tell_kept(context, status, out_path);
     close_score(&score);
     df_claim_end(&claim);
     return status;
