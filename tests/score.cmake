@@ -3,6 +3,7 @@ foreach(name bound budget closest deepfool deepfool_loop group residency residen
   df_test(${name} LINK df_api LABELS quick threads)
 endforeach()
 df_test(quantile LINK df_score)
+df_test(pool_rows LINK df_score)
 df_test(least LINK df_score LABELS quick threads)
 df_test(output LINK df_score LABELS quick threads)
 # A command for every row that exists in this test alone.

@@ -23,6 +23,7 @@
 #include "models/models.h"
 #include "run/config.h"
 #include "score/pool_network.h"
+#include "score/pool_rows.h"
 #include "score/row_values.h"
 #include "store/labels.h"
 #include "store/network_file.h"
@@ -162,25 +163,18 @@ static dfal_status collect_rows(struct job *job)
 static dfal_status read_samples(struct job *job)
 {
     enum { ROWS_AT_ONCE = 1024 };
-    const struct df_pool *pool = job->pool;
-    int64_t size = df_shape_size(pool->shape), *index = NULL;
-    char *raw = NULL, what[64];
+    int64_t size = df_shape_size(job->pool->shape), *index = NULL;
+    char what[64];
     snprintf(what, sizeof what, "%lld rows to train on", (long long)job->count);
     DF_TRY(df_context_check_memory(job->context, (double)job->count * (double)size * sizeof(float), what,
                                    "train on a `subset`"));
     dfal_status status = df_alloc(&job->x, job->count, (size_t)size * sizeof(float));
     DF_KEEP_FIRST(status, df_alloc(&index, ROWS_AT_ONCE, sizeof(*index)));
-    DF_KEEP_FIRST(status, df_alloc(&raw, ROWS_AT_ONCE, df_pool_row_bytes(pool)));
     for (int64_t begin = 0; status == DFAL_OK && begin < job->count; begin += ROWS_AT_ONCE) {
         int64_t n = job->count - begin < ROWS_AT_ONCE ? job->count - begin : ROWS_AT_ONCE;
         for (int64_t i = 0; i < n; i++)
             index[i] = job->rows[begin + i].index;
-        status = df_pool_gather(job->pool, raw, index, n);
-        for (int64_t i = 0; status == DFAL_OK && i < n; i++)
-            df_row_sum_take(&job->sum, raw + (size_t)i * df_pool_row_bytes(pool), df_pool_row_bytes(pool),
-                            index[i]);
-        if (status == DFAL_OK)
-            df_pool_decode(pool, job->x + begin * size, raw, n);
+        status = df_pool_rows_read(job->x + begin * size, &job->sum, job->pool, index, n);
         for (int64_t i = 0; status == DFAL_OK && i < n; i++)
             if (!df_row_is_finite(job->x + (begin + i) * size, size))
                 status = df_fail(DFAL_E_DATA,
@@ -189,7 +183,6 @@ static dfal_status read_samples(struct job *job)
         DF_KEEP_FIRST(status, df_context_check_stop(job->context));
     }
     df_free(index);
-    df_free(raw);
     return status;
 }
 

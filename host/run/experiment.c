@@ -11,7 +11,7 @@
 #include "run/feed.h"
 #include "score/deepfool_engine.h"
 #include "score/pool_network.h"
-#include "score/row_values.h"
+#include "score/pool_rows.h"
 #include "store/classes.h"
 #include "store/labels.h"
 #include "store/network_file.h"
@@ -86,31 +86,21 @@ static dfal_status check_pools(struct df_experiment *e)
     return match_classes(e);
 }
 
-/* Drop the rows that hold a value that is not finite: a network cannot learn them. Bytes always are. */
+/* Drop the rows that hold a value that is not finite: a network cannot learn them. */
 static dfal_status drop_nonfinite(struct df_experiment *e)
 {
-    int64_t size = df_shape_size(e->train->shape), kept = 0;
-    void *raw = NULL;
-    float *x = NULL;
-    dfal_status status = DFAL_OK;
-    if (e->train->raw == DF_RAW_U8)
-        return DFAL_OK;
-    DF_TRY_TO(done, status, df_alloc(&raw, CHUNK, df_pool_row_bytes(e->train)));
-    DF_TRY_TO(done, status, df_alloc(&x, CHUNK * size, sizeof *x));
+    int64_t kept = 0;
+    bool finite[CHUNK];
     for (int64_t begin = 0; begin < e->eligible_count; begin += CHUNK) {
-        int64_t n = e->eligible_count - begin < CHUNK ? e->eligible_count - begin : CHUNK;
-        DF_TRY_TO(done, status, df_context_check_stop(e->context));
-        DF_TRY_TO(done, status, df_pool_gather(e->train, raw, e->eligible + begin, n));
-        df_pool_decode(e->train, x, raw, n);
+        const int64_t n = e->eligible_count - begin < CHUNK ? e->eligible_count - begin : CHUNK;
+        DF_TRY(df_context_check_stop(e->context));
+        DF_TRY(df_pool_rows_are_finite(finite, e->train, e->eligible + begin, n));
         for (int64_t i = 0; i < n; i++)
-            if (df_row_is_finite(x + i * size, size))
+            if (finite[i])
                 e->eligible[kept++] = e->eligible[begin + i];
     }
     e->eligible_count = kept;
-done:
-    df_free(raw);
-    df_free(x);
-    return status;
+    return DFAL_OK;
 }
 
 /* Rows the oracle can answer for. */

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "score/pool_rows.h"
 #include "store/table.h"
 
 #define FORMAT "dfal-state"
@@ -53,31 +54,12 @@ const float *df_run_state_x(const struct df_run_state *state, int64_t row)
     return state->rows[row].source == DF_ROW_TWIN ? state->x + state->rows[row].index * state->size : NULL;
 }
 
-/* Rows of the pool, read in blocks: there may be many. */
-enum { READ_ROWS = 4096 };
-static dfal_status read_rows(struct df_run_state *state, struct df_pool *pool, const int64_t *rows, int64_t n)
-{
-    const int64_t block = n < READ_ROWS ? n : READ_ROWS;
-    void *raw = NULL;
-    dfal_status status = DFAL_OK;
-    if (state->twins_only)
-        return DFAL_OK;
-    DF_TRY(df_alloc(&raw, block, df_pool_row_bytes(pool)));
-    for (int64_t begin = 0; begin < n && status == DFAL_OK; begin += block) {
-        const int64_t m = n - begin < block ? n - begin : block;
-        status = df_pool_gather(pool, raw, rows + begin, m);
-        if (status == DFAL_OK)
-            df_pool_decode(pool, state->x + (state->count + begin) * state->size, raw, m);
-    }
-    df_free(raw);
-    return status;
-}
-
 static dfal_status append_rows(struct df_run_state *state, struct df_pool *pool, enum df_row_source source,
                                const int64_t *rows, const int32_t *labels, int64_t n)
 {
     DF_TRY(make_room(state, n, false));
-    DF_TRY(read_rows(state, pool, rows, n));
+    if (!state->twins_only)
+        DF_TRY(df_pool_rows_read(state->x + state->count * state->size, NULL, pool, rows, n));
     for (int64_t i = 0; i < n; i++)
         state->rows[state->count++] =
             (struct df_training_row){.source = source, .index = rows[i], .label = labels[i], .weight = 1};

@@ -9,11 +9,10 @@ struct df_view;
 
 enum { DF_BLOCK_ROWS = 4096 };
 struct df_selection_block {
-    int64_t capacity, read_rows;
+    int64_t capacity;
     int64_t *rows; /* ascending; the caller's to fill */
     bool *finite;  /* whether the input and the logits of each are */
-    void *raw;
-    float *x, *logits; /* of each row: [capacity, K] */
+    float *logits; /* of each row: [capacity, K] */
 };
 /* Room for at most q rows, and for DF_BLOCK_ROWS. One that was not opened may be closed. */
 dfal_status df_selection_block_open(struct df_selection_block *block, const struct df_view *view, int64_t q);
