@@ -124,6 +124,7 @@ static void test_units(void **state)
     test_ok(df_pool_open(&pool, NULL, world.train, NULL));
     test_ok(df_run_state_path(&path, dir, "dfal", 1));
     test_ok(df_run_state_load(&seen, NULL, pool, path));
+    assert_true(seen.capacity == seen.count && seen.x_capacity == seen.count);
     test_ok(df_alloc(&unit, seen.count, sizeof *unit));
     df_run_state_units(&seen, true, unit);
     assert_true(seen.twin_count > 5);
@@ -142,6 +143,45 @@ static void test_units(void **state)
     df_free(unit);
     df_free(path);
     df_run_state_clear(&seen);
+    df_pool_close(pool);
+}
+
+/* Room is made once for what a trial will have; a checkpoint gets what it holds, and more rows than were
+ * thought of find room as well. */
+static void test_reserved_rows(void **state)
+{
+    (void)state;
+    enum { ROWS = 9, TWINS = 3, MORE = 2 };
+    static const int64_t rows[ROWS + MORE] = {5, 1, 8, 0, 3, 2, 4, 7, 6, 10, 9};
+    int32_t labels[ROWS + MORE];
+    struct df_pool *pool = NULL;
+    float *twin;
+    test_ok(df_pool_open(&pool, NULL, world.train, NULL));
+    test_ok(df_alloc(&twin, df_shape_size(pool->shape), sizeof *twin));
+    twin[0] = 7;
+    for (int i = 0; i < ROWS + MORE; i++)
+        labels[i] = pool->labels[rows[i]];
+    for (int twins_only = 0; twins_only < 2; twins_only++) {
+        struct df_run_state seen = {
+            .round = -1, .size = df_shape_size(pool->shape), .twins_only = twins_only};
+        test_ok(df_run_state_reserve(&seen, ROWS, TWINS));
+        const struct df_training_row *first = seen.rows;
+        const float *x = seen.x;
+        assert_int_equal(seen.capacity, ROWS + TWINS);
+        assert_int_equal(seen.x_capacity, twins_only ? TWINS : ROWS + TWINS);
+        for (int i = 0; i < ROWS; i++) {
+            test_ok(df_run_state_add_rows(&seen, pool, rows + i, labels + i, 1));
+            if (i < TWINS)
+                test_ok(df_run_state_add_twin(&seen, rows[i], labels[i], 1, twin));
+        }
+        assert_true(seen.rows == first && seen.x == x);
+        assert_true(df_run_state_x(&seen, 1)[0] == 7);
+        assert_int_equal(seen.capacity, ROWS + TWINS);
+        test_ok(df_run_state_add_pseudo(&seen, pool, rows + ROWS, labels + ROWS, MORE));
+        assert_int_equal(seen.count, ROWS + TWINS + MORE);
+        df_run_state_clear(&seen);
+    }
+    df_free(twin);
     df_pool_close(pool);
 }
 
@@ -440,17 +480,12 @@ static void test_progress(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_split),
-        cmocka_unit_test(test_units),
-        cmocka_unit_test(test_damaged_checkpoint),
-        cmocka_unit_test(test_twins_and_steps),
-        cmocka_unit_test(test_query_columns),
-        cmocka_unit_test(test_other_columns),
-        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_several),
-        cmocka_unit_test(test_time),
-        cmocka_unit_test(test_progress),
-        cmocka_unit_test(test_augmented),
+        cmocka_unit_test(test_split),           cmocka_unit_test(test_units),
+        cmocka_unit_test(test_reserved_rows),   cmocka_unit_test(test_damaged_checkpoint),
+        cmocka_unit_test(test_twins_and_steps), cmocka_unit_test(test_query_columns),
+        cmocka_unit_test(test_other_columns),   cmocka_unit_test(test_table),
+        cmocka_unit_test(test_several),         cmocka_unit_test(test_time),
+        cmocka_unit_test(test_progress),        cmocka_unit_test(test_augmented),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

@@ -226,11 +226,23 @@ static void take_labels(struct df_branch *branch)
             branch->label[branch->state.rows[i].index] = branch->state.rows[i].label;
 }
 
+/* Room for what the trial will have labelled at its end. How many rows a strategy will label itself, for one
+ * training at a time, nobody knows. */
+static dfal_status reserve(struct df_branch *branch)
+{
+    const struct df_experiment *e = branch->experiment;
+    const int64_t most =
+        e->config.annotations < e->eligible_count ? e->config.annotations : e->eligible_count;
+    return df_run_state_reserve(&branch->state, most, branch->options.twins ? most - e->config.initial : 0);
+}
+
 /* From the checkpoint (round -1: from the start) to the last annotation. */
 static dfal_status branch_run(struct df_branch *branch)
 {
     struct df_experiment *e = branch->experiment;
     struct df_run_state *state = &branch->state;
+    if (!state->finished)
+        DF_TRY(reserve(branch));
     if (state->round < 0) {
         DF_TRY(df_context_check_stop(e->context));
         branch->round_begin = df_clock();

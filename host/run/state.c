@@ -32,6 +32,16 @@ void df_run_state_clear(struct df_run_state *state)
     *state = (struct df_run_state){.round = -1, .twins_only = state->twins_only};
 }
 
+dfal_status df_run_state_reserve(struct df_run_state *state, int64_t rows, int64_t twins)
+{
+    const int64_t all = rows + twins, inputs = state->twins_only ? twins : all;
+    int64_t twin_of = state->capacity, twin_class = state->capacity; /* as many as rows */
+    DF_TRY(df_reserve(&state->twin_of, &twin_of, all, sizeof *state->twin_of));
+    DF_TRY(df_reserve(&state->twin_class, &twin_class, all, sizeof *state->twin_class));
+    DF_TRY(df_reserve(&state->rows, &state->capacity, all, sizeof *state->rows));
+    return df_reserve(&state->x, &state->x_capacity, inputs, (size_t)state->size * sizeof *state->x);
+}
+
 static dfal_status make_room(struct df_run_state *state, int64_t more, bool twins)
 {
     enum { FIRST = 64 };
@@ -337,6 +347,7 @@ dfal_status df_run_state_load(struct df_run_state *state, struct df_network *net
     }
     if (at[PARAMETERS])
         copy_parameters(network, parameters->data, true);
+    DF_TRY_TO(done, status, df_run_state_reserve(state, at[ROWS] - at[TWINS], at[TWINS]));
     DF_TRY_TO(done, status, put_rows(state, pool, columns, at[TWINS], path));
 done:
     df_free(configuration);

@@ -9,7 +9,7 @@
 #include "store/pool.h"
 
 struct df_run_state {
-    /* rows [count] with x [count, size]; room is allocated ahead */
+    /* rows [count] with x [count, size]; room is reserved ahead */
     struct df_training_row *rows;
     float *x;
     int64_t count, capacity, x_capacity, size;
@@ -24,6 +24,9 @@ struct df_run_state {
     double best_so_far;
 };
 void df_run_state_clear(struct df_run_state *state);
+/* Make room for so many rows of the pool and twins of them, at once and no more; what comes beyond them makes
+ * room of its own. */
+dfal_status df_run_state_reserve(struct df_run_state *state, int64_t rows, int64_t twins);
 /* Append pool rows with their labels; x is read and decoded. */
 dfal_status df_run_state_add_rows(struct df_run_state *state, struct df_pool *pool, const int64_t *rows,
                                   const int32_t *labels, int64_t n);
