@@ -50,7 +50,7 @@ dfal_status df_select_command_open(struct df_select_job *job)
                                              .folder = job->command_folder,
                                              .network_path = job->command_network,
                                              .pool_path = job->command_pool,
-                                             .tell = true};
+                                             .goes = true};
     return DFAL_OK;
 }
 

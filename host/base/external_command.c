@@ -115,6 +115,12 @@ static void read_tail(char text[2 * TAIL_BYTES], const struct df_external_comman
         snprintf(text, 2 * TAIL_BYTES, "nothing");
 }
 
+/* What stands in front of the last lines. */
+static const char *where(const struct df_external_command *call)
+{
+    return call->log_goes ? "it" : call->log_path;
+}
+
 /* ---- its end ------------------------------------------------------------------------------------------- */
 
 static dfal_status judge(const struct df_external_command *call, const struct df_process_end *end)
@@ -132,7 +138,7 @@ static dfal_status judge(const struct df_external_command *call, const struct df
     else
         snprintf(how, sizeof how, "ended with exit code %d", end->code);
     DF_FAIL(DFAL_E_UNAVAILABLE, "the %s '%.200s' %s, expected 0; %s ends with: %s", call->what, call->command,
-            how, call->log_path, tail);
+            how, where(call), tail);
 }
 
 dfal_status df_external_command_run(struct df_external_command *call)
@@ -150,5 +156,5 @@ dfal_status df_external_command_blame(const struct df_external_command *call, df
     df_message_get(reason);
     read_tail(tail, call);
     return df_fail(status, "the %s '%.200s' ended with exit code 0, expected %s: %.400s; %s ends with: %s",
-                   call->what, call->command, expected, reason, call->log_path, tail);
+                   call->what, call->command, expected, reason, where(call), tail);
 }

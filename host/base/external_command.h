@@ -20,6 +20,7 @@ struct df_external_command {
     const char *what;     /* "trainer": stands in messages */
     const char *command;  /* as the user wrote it */
     const char *log_path; /* where its words and its output are added */
+    bool log_goes;        /* it is removed when the work has ended: no message names it */
     struct df_words words;
     /* filled in */
     int log;           /* -1: it was not begun */

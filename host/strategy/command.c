@@ -71,6 +71,7 @@ static dfal_status call_open(struct call *call)
     call->command.what = "strategy command";
     call->command.command = place->text;
     call->command.log_path = call->log;
+    call->command.log_goes = place->goes;
     DF_TRY(df_folder_create(place->folder));
     DF_TRY(make_words(call));
     return df_external_command_begin(&call->command);
@@ -259,6 +260,17 @@ static dfal_status read_ids(struct answer *answer)
     return DFAL_OK;
 }
 
+/* Nobody can look into a folder that goes: of the file in it the thread's message keeps the name. */
+static void leave_folder_out(const struct call *call)
+{
+    const size_t length = strlen(call->folder) + 1; /* with the slash behind it */
+    char message[DF_MESSAGE_SIZE];
+    df_message_get(message);
+    for (char *at; (at = strstr(message, call->folder)) && at[length - 1] == '/';)
+        memmove(at, at + length, strlen(at + length) + 1);
+    df_message_set(message);
+}
+
 static dfal_status read_answer(const struct call *call, struct df_choices *choices, double seconds)
 {
     struct dfal_context *context = df_view_context(call->view);
@@ -268,6 +280,8 @@ static dfal_status read_answer(const struct call *call, struct df_choices *choic
     df_free(answer.line);
     if (status == DFAL_E_MEMORY || status == DFAL_E_STOPPED)
         return status;
+    if (status != DFAL_OK && call->place->goes)
+        leave_folder_out(call);
     if (status != DFAL_OK)
         return df_external_command_blame(&call->command, DFAL_E_DATA, "ids of candidates");
     df_say(context, answer.named < call->q ? DFAL_WARNING : DFAL_INFO, "select.command_end",
@@ -312,7 +326,7 @@ static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *ch
     const double begin = df_clock();
     status = df_external_command_run(&call.command);
     const double seconds = df_clock() - begin;
-    if (call.place->tell && call.command.started)
+    if (call.place->goes && call.command.started)
         tell_output(&call);
     DF_TRY_TO(done, status, status);
     DF_TRY_TO(done, status, read_answer(&call, choices, seconds));

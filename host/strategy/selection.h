@@ -17,8 +17,10 @@ struct df_command_place {
     const char
         *folder; /* absolute; made if need be: the log, and a folder for what the command reads and gives */
     const char *network_path, *pool_path; /* absolute: a command may read more than it is given */
-    bool tell;                            /* what it prints, as events */
-    bool at_fault;                        /* filled in: what has failed is the command, not dfal's own work */
+    /* The folder goes with the selection: what the command prints is told as events, and what it did wrong is
+     * told without a path. */
+    bool goes;
+    bool at_fault; /* filled in: what has failed is the command, not dfal's own work */
 };
 
 struct df_comm;

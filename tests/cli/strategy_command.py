@@ -179,7 +179,8 @@ def answers(dfal):
                        (("score",), ("ids.csv:2:", "'high'", "number")), (("fields",), ("ids.csv:1:", "3 fields")),
                        (("column",), ("ids.csv:1:",)), (("bytes",), ("ids.csv",)), (("latin",), ("ids.csv:1:",))):
         set_mode(dfal, *mode)
-        dfal.refuses(65, *line, "-o", "q.csv", says=(*says, "command-0.log ends with: chose 5 of 50"))
+        said = dfal.refuses(65, *line, "-o", "q.csv", says=(*says, "; it ends with: chose 5 of 50"))
+        check("q.csv.command" not in said, f"{mode}: a path that is gone is named in: {said}")
         check(not glob.glob(dfal.at("q.csv*")), f"{mode}: left {glob.glob(dfal.at('q.csv*'))}")
     set_mode(dfal, "other", f"{name}:20")
     dfal.refuses(65, *line, "-o", "q.csv", "--subsample", "3", "--seed", "5", says="none of the candidates")
@@ -202,7 +203,8 @@ def failures(dfal):
     """A command that cannot be started or fails, and one too many."""
     line = prepare(dfal)
     set_mode(dfal, "exit", "0", "3")
-    dfal.refuses(69, *line, "-o", "q.csv", says=("exit code 3", "command-0.log", "first line | something went wrong:  [31mred"))
+    said = dfal.refuses(69, *line, "-o", "q.csv", says=("fake command.py", "exit code 3, expected 0; it ends with: first line | something went wrong:  [31mred"))
+    check("q.csv.command" not in said, f"a path that is gone is named in: {said}")
     set_mode(dfal, "kill")
     dfal.refuses(69, *line, "-o", "q.csv", says="signal 9")
     set_mode(dfal)

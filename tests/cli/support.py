@@ -68,6 +68,7 @@ class Command:
             check(word in lines[0], f"{line}: '{word}' is not named in: {lines[0]}")
         left = [name for name in os.listdir(self.folder) if ".tmp." in name]
         check(not left, f"{line}: temporaries are left: {left}")
+        return lines[0]
 
     def json(self, *words):
         out, _ = self.run("-q", "--json", *words)
