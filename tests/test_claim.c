@@ -6,12 +6,14 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/at_work.h"
 #include "base/claim.h"
 #include "base/fault.h"
 #include "base/file.h"
@@ -229,6 +231,42 @@ static void test_without_locks(void **state)
     drop("out.h5");
 }
 
+/* Who only looks is told that a job is at work as long as it is, in this process or another, and not by what
+ * a kill leaves. On a file system of other hosts nobody is told "no". */
+static void test_at_work(void **state)
+{
+    (void)state;
+    struct df_claim claim;
+    const enum df_at_work nobody = df_at_work_look(lock);
+    assert_int_not_equal(nobody, DF_AT_WORK_YES);
+    test_ok(take(&claim, false));
+    assert_int_equal(df_at_work_look(lock), DF_AT_WORK_YES);
+    df_claim_end(&claim);
+    assert_int_equal(df_at_work_look(lock), nobody);
+    put("out.h5.tmp.locked");
+    assert_int_equal(df_at_work_look(lock), nobody);
+    int ready[2], status = -1;
+    char byte;
+    assert_int_equal(pipe(ready), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        const bool owned = take(&claim, false) == DFAL_OK && write(ready[1], "x", 1) == 1;
+        pause();
+        _exit(owned);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(df_at_work_look(lock), DF_AT_WORK_YES);
+    test_error(take(&claim, false), DFAL_E_EXISTS, "another process");
+    df_claim_end(&claim);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(there("out.h5.tmp.locked"));
+    assert_int_equal(df_at_work_look(lock), nobody);
+    close(ready[0]);
+    close(ready[1]);
+    drop("out.h5.tmp.locked");
+}
+
 static void test_failures(void **state)
 {
     (void)state;
@@ -282,7 +320,8 @@ int main(void)
         cmocka_unit_test(test_inputs),          cmocka_unit_test(test_two_outputs),
         cmocka_unit_test(test_one_owner),       cmocka_unit_test(test_leftovers),
         cmocka_unit_test(test_published_parts), cmocka_unit_test(test_without_locks),
-        cmocka_unit_test(test_failures),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_at_work),         cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_names),
     };
     test_folder_create(folder);
     at(out, "out.h5");

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "base/at_work.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/number.h"
@@ -15,6 +16,7 @@
 #include "facts.h"
 #include "graph/json_text.h"
 #include "run/curve.h"
+#include "run/directory_files.h"
 #include "run/rounds.h"
 #include "store/scores.h"
 #include "store/table.h"
@@ -27,6 +29,13 @@ static bool path_in(char path[PATH_SIZE], const char *folder, const char *name)
 {
     int length = snprintf(path, PATH_SIZE, "%s/%s", folder, name);
     return length > 0 && length < PATH_SIZE;
+}
+
+/* Where it is not known, nothing is told. */
+static void tell_at_work(const struct df_teller *teller, enum df_at_work at_work)
+{
+    if (at_work != DF_AT_WORK_UNKNOWN)
+        df_tell_text(teller, "at_work", "%s", at_work == DF_AT_WORK_YES ? "yes" : "no");
 }
 
 dfal_status df_tell_run_folder(const struct df_teller *teller, const char *folder)
@@ -63,6 +72,9 @@ dfal_status df_tell_run_folder(const struct df_teller *teller, const char *folde
         df_tell_real(teller, "accuracy", look.accuracy);
     }
     df_tell_text(teller, "state", "%s", look.finished ? "finished" : "unfinished");
+    char log[PATH_SIZE];
+    if (!look.finished && path_in(log, folder, DF_RUN_LOG))
+        tell_at_work(teller, df_at_work_look(log));
     return DFAL_OK;
 }
 
@@ -145,7 +157,7 @@ static void tell_rows(const struct df_teller *teller, int64_t done, int64_t tota
     df_tell_real(teller, "percent", 100.0 * (double)done / (double)total);
 }
 
-static dfal_status tell_shards(const struct df_teller *teller, const char *folder)
+static dfal_status tell_shards(const struct df_teller *teller, const char *folder, enum df_at_work at_work)
 {
     struct parts_sum sum;
     DF_TRY(sum_parts(&sum, folder));
@@ -153,15 +165,29 @@ static dfal_status tell_shards(const struct df_teller *teller, const char *folde
     df_tell_int(teller, strcmp(sum.job, "import") == 0 ? "parts" : "shards", sum.shards);
     tell_rows(teller, sum.done, sum.total);
     df_tell_text(teller, "state", "unfinished");
+    tell_at_work(teller, at_work);
     return DFAL_OK;
+}
+
+/* Whether somebody owns the output that a folder of parts lies beside. */
+static enum df_at_work look_at_owner(const char *folder)
+{
+    char lock[PATH_SIZE];
+    const int length = (int)(strlen(folder) - strlen(DF_PARTS_SUFFIX));
+    if (snprintf(lock, sizeof lock, "%.*s" DF_OWNER_SUFFIX, length, folder) >= PATH_SIZE)
+        return DF_AT_WORK_UNKNOWN;
+    return df_at_work_look(lock);
 }
 
 static dfal_status tell_parts(const struct df_teller *teller, const char *folder)
 {
+    const enum df_at_work at_work = look_at_owner(folder);
     char path[PATH_SIZE];
-    if (path_in(path, folder, "state.h5") && df_file_exists(path))
-        return tell_training(teller, path);
-    return tell_shards(teller, folder);
+    if (!path_in(path, folder, "state.h5") || !df_file_exists(path))
+        return tell_shards(teller, folder, at_work);
+    DF_TRY(tell_training(teller, path));
+    tell_at_work(teller, at_work);
+    return DFAL_OK;
 }
 
 /* ---- arrays -------------------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/at_work.h"
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/file_mark.h"
@@ -20,8 +21,6 @@ struct df_claim_target {
     int lock; /* -1: not taken */
     bool folder;
 };
-
-static const char mark[] = DF_TEMPORARY_MARK "locked"; /* looks like a temporary, and is swept like one */
 
 static bool is_same(const struct stat *a, const struct stat *b)
 {
@@ -185,7 +184,7 @@ static dfal_status lock(struct df_claim_target *target)
 {
     bool ours;
     df_free(target->lock_path);
-    DF_TRY(df_format(&target->lock_path, "%s%s", target->path, mark));
+    DF_TRY(df_format(&target->lock_path, "%s" DF_OWNER_SUFFIX, target->path));
     for (;;) {
         errno = EIO;
         target->lock = open_lock(target->lock_path);
@@ -199,11 +198,13 @@ static dfal_status lock(struct df_claim_target *target)
                     "%s: another process is working on this output, expected an output of its own",
                     target->path);
         }
-        if (!locked)
+        ours = !locked;
+        if (locked)
+            DF_TRY(df_file_has_name(&ours, target->lock, target->lock_path));
+        if (ours) {
+            df_at_work_mark(target->lock);
             return DFAL_OK;
-        DF_TRY(df_file_has_name(&ours, target->lock, target->lock_path));
-        if (ours)
-            return DFAL_OK;
+        }
         close(target->lock);
         target->lock = -1;
     }

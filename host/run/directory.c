@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/at_work.h"
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/file_mark.h"
@@ -256,14 +257,17 @@ static dfal_status hold(struct df_run_directory *directory)
             DF_FAIL(DFAL_E_EXISTS, "%s: another process is running in it, expected a folder of its own",
                     directory->path);
         }
-        if (!locked)
+        if (locked) {
+            char *path;
+            DF_TRY(df_format(&path, "%s/%s", directory->path, log_name));
+            const dfal_status status = df_file_has_name(&same, directory->log, path);
+            df_free(path);
+            DF_TRY(status);
+        }
+        if (same || !locked) {
+            df_at_work_mark(directory->log);
             return DFAL_OK;
-        char *path;
-        DF_TRY(df_format(&path, "%s/%s", directory->path, log_name));
-        const dfal_status status = df_file_has_name(&same, directory->log, path);
-        df_free(path);
-        if (status != DFAL_OK || same)
-            return status;
+        }
         close(directory->log);
         directory->log = -1;
     }

@@ -5,13 +5,14 @@ import glob
 import os
 import shutil
 import signal
+import subprocess
 import time
 
 import h5py
 import numpy as np
 
 from data import make_pool
-from support import check, kill_at, main, same_bits, same_runs
+from support import check, kill_at, main, same_bits, same_runs, wait_for
 
 # Three shards of a score, cheap ones.
 SCORE = ("score", "net.h5", "pool.h5", "--max-iter", "1", "--classes", "3")
@@ -283,5 +284,39 @@ def stop_without_work(dfal):
     check(process.returncode == 0, f"a command that was begun by nohup was stopped by SIGHUP: {process.returncode}")
 
 
+def at_work(dfal):
+    """While a job is at work status says so, whatever it has finished; once it has ended it says no, on a file system of this host."""
+    kind = subprocess.run(["stat", "-f", "-c", "%T", dfal.folder], check=True, capture_output=True, text=True).stdout.strip()
+    nobody = "no" if kind in ("ext2/ext3", "xfs", "btrfs", "tmpfs", "overlayfs", "zfs", "f2fs") else None
+
+    def look(words, evidence, out, number):
+        """The job's status when the evidence is there, and when the job has been ended by the signal."""
+        process = dfal.start("-q", *words, "-o", out)
+        wait_for(dfal.at(evidence))
+        process.send_signal(signal.SIGSTOP)
+        during = dfal.json("status", out)
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(number)
+        process.communicate()
+        return during, dfal.json("status", out)
+
+    write_run(dfal)
+    make_pool(dfal.at("pool.h5"), 34000, 2)
+    dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "1")
+    for words, evidence, out, number in ((LONG_SCORE, "s.h5.parts", "s.h5", signal.SIGKILL), (RUN, "d/config.yaml", "d", signal.SIGKILL),
+                                         (("train", "--net", "lenet5", "train.h5", "--epochs", "1000"), "n.h5.parts/state.h5", "n.h5", signal.SIGTERM)):
+        during, after = look(words, evidence, out, number)
+        check(during["at_work"] == "yes" and during["state"] == "unfinished", f"at work: {during}")
+        check(after.get("at_work") == nobody and after["state"] == "unfinished", f"ended by signal {number}: {after}")
+    dfal.run("-q", *RUN, "-o", "d")
+    check("at_work" not in dfal.json("status", "d") and "at_work" not in dfal.json("status", "net.h5"), "a finished output has somebody at work")
+    # What a score leaves that is killed before its first shard, whatever the first one above had time for.
+    os.mkdir(dfal.at("begun.h5.parts"))
+    document = dfal.json("status", "begun.h5")
+    check((document["job"], document["shards"], document["state"], document.get("at_work")) == ("unknown", 0, "unfinished", nobody), f"{document}")
+    out, _ = dfal.run("-q", "status", "begun.h5.parts")
+    check(nobody is None or "at_work                  no" in out, out)
+
+
 main({f.__name__: f for f in (synth, import_idx, train, score, logits, merge, run, run_repeatedly, stop_train, bad_state, stop_score,
-                              stop_run, stop_without_work)})
+                              stop_run, stop_without_work, at_work)})

@@ -91,7 +91,10 @@ const struct command command_status = {
         "missing, as\n"
         "'sbatch --array' takes them; state is 'not merged' once all are finished. Of a job of 'dfal submit' "
         "that has\n"
-        "left no output yet: its script, and state 'not begun', or its log, too, and 'begun'.",
+        "left no output yet: its script, and state 'not begun', or its log, too, and 'begun'.\n"
+        "at_work of an unfinished output: yes while a job is at work on it, no when none is; it is left out "
+        "where that\n"
+        "cannot be known, as on a network's file system, on which another host may be at work.",
     .least = 1,
     .most = 1,
     .run = run,
