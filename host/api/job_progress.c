@@ -157,6 +157,23 @@ static void tell_rows(const struct df_teller *teller, int64_t done, int64_t tota
     df_tell_real(teller, "percent", 100.0 * (double)done / (double)total);
 }
 
+/* Only a finished part tells what the job is. */
+static void tell_what_to_do(const struct df_teller *teller, enum df_at_work at_work)
+{
+    static const char *const notes[] = {
+        [DF_AT_WORK_YES] =
+            "a job is at work and has not finished its first part, so what it is cannot be told "
+            "yet: look again when it has worked for a minute, a training for an epoch",
+        [DF_AT_WORK_NO] = "a job has ended here before its first part was finished, so what it was cannot be "
+                          "told: its line begins anew",
+        [DF_AT_WORK_UNKNOWN] =
+            "no part is finished yet, so what the job is cannot be told: look again when it "
+            "has worked for a minute, a training for an epoch; if it has ended, its line "
+            "begins anew",
+    };
+    df_tell_text(teller, "note", "%s", notes[at_work]);
+}
+
 static dfal_status tell_shards(const struct df_teller *teller, const char *folder, enum df_at_work at_work)
 {
     struct parts_sum sum;
@@ -166,6 +183,8 @@ static dfal_status tell_shards(const struct df_teller *teller, const char *folde
     tell_rows(teller, sum.done, sum.total);
     df_tell_text(teller, "state", "unfinished");
     tell_at_work(teller, at_work);
+    if (sum.shards == 0)
+        tell_what_to_do(teller, at_work);
     return DFAL_OK;
 }
 

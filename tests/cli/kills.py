@@ -308,14 +308,19 @@ def at_work(dfal):
         during, after = look(words, evidence, out, number)
         check(during["at_work"] == "yes" and during["state"] == "unfinished", f"at work: {during}")
         check(after.get("at_work") == nobody and after["state"] == "unfinished", f"ended by signal {number}: {after}")
+        if words == LONG_SCORE:
+            for document, says in (during, "look again"), (after, "its line begins anew"):
+                if document["shards"] == 0:
+                    check(document["job"] == "unknown" and says in document["note"], f"status before the first shard: {document}")
     dfal.run("-q", *RUN, "-o", "d")
     check("at_work" not in dfal.json("status", "d") and "at_work" not in dfal.json("status", "net.h5"), "a finished output has somebody at work")
     # What a score leaves that is killed before its first shard, whatever the first one above had time for.
     os.mkdir(dfal.at("begun.h5.parts"))
     document = dfal.json("status", "begun.h5")
     check((document["job"], document["shards"], document["state"], document.get("at_work")) == ("unknown", 0, "unfinished", nobody), f"{document}")
+    check("its line begins anew" in document["note"], f"{document}")
     out, _ = dfal.run("-q", "status", "begun.h5.parts")
-    check(nobody is None or "at_work                  no" in out, out)
+    check("its line begins anew" in out and (nobody is None or "at_work                  no" in out), out)
 
 
 main({f.__name__: f for f in (synth, import_idx, train, score, logits, merge, run, run_repeatedly, stop_train, bad_state, stop_score,

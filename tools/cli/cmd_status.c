@@ -94,7 +94,10 @@ const struct command command_status = {
         "left no output yet: its script, and state 'not begun', or its log, too, and 'begun'.\n"
         "at_work of an unfinished output: yes while a job is at work on it, no when none is; it is left out "
         "where that\n"
-        "cannot be known, as on a network's file system, on which another host may be at work.",
+        "cannot be known, as on a network's file system, on which another host may be at work. Before its "
+        "first "
+        "part is\n"
+        "finished a job is 'unknown', and note says what to do.",
     .least = 1,
     .most = 1,
     .run = run,
