@@ -253,6 +253,18 @@ static void test_activations(void **state)
     node("Clip", "x low high", "v");
     flat();
     expect("-3 0.5 2", "-1 0.5 1");
+    begin(13, "N 3 1 1"); /* min above max: every value becomes max */
+    model_floats(&m, "low", "", "2");
+    model_floats(&m, "high", "", "-1");
+    node("Clip", "x low high", "v");
+    flat();
+    expect("-3 0.5 20", "-1 -1 -1");
+    begin(13, "N 3 1 1");
+    model_floats(&m, "low", "", "inf");
+    model_floats(&m, "high", "", "1.5");
+    node("Clip", "x low high", "v");
+    flat();
+    expect("-3 0.5 20", "1.5 1.5 1.5");
     begin(20, "N 3 1 1");
     node("Gelu", "x", "v");
     flat();

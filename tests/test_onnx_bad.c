@@ -286,6 +286,14 @@ static void test_graphs(void **state)
     model_text(&m, node("Gelu", "x", "y"), "approximate", "cubic");
     refuse("'y' (Gelu)|cubic");
     begin("N 2 1 1");
+    model_floats(&m, "low", "", "inf");
+    node("Clip", "x low", "y");
+    refuse("'y' (Clip)|clips to [inf, inf]|min below infinity");
+    begin("N 2 1 1");
+    model_floats(&m, "high", "", "-inf");
+    node("Clip", "x - high", "y");
+    refuse("'y' (Clip)|clips to [-inf, -inf]|max above -infinity");
+    begin("N 2 1 1");
     model_real(&m, node("Elu", "x", "y"), "alpha", NAN);
     refuse("'y' (Elu)|alpha");
     begin("N 2 4 4");

@@ -66,8 +66,11 @@ dfal_status df_onnx_clip(struct df_onnx *onnx, const Onnx__NodeProto *proto)
     DF_TRY(df_onnx_activation(onnx, proto, 0, &x));
     DF_TRY(df_onnx_scalar(onnx, proto, "min", 1, -INFINITY, &low, NULL));
     DF_TRY(df_onnx_scalar(onnx, proto, "max", 2, INFINITY, &high, NULL));
-    if (isnan(low) || isnan(high) || low > high)
-        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "clips to [%g, %g], expected the lower end first", low, high);
+    if (low > high) /* legal: every value becomes max */
+        low = high;
+    if (isnan(low) || isnan(high) || low == INFINITY || high == -INFINITY)
+        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA,
+                     "clips to [%g, %g], expected a min below infinity and a max above -infinity", low, high);
     /* The defaults of opset 6 are the largest floats. */
     low = low <= -(double)FLT_MAX ? -INFINITY : low;
     high = high >= (double)FLT_MAX ? INFINITY : high;
