@@ -98,7 +98,8 @@ static struct simt_words say_barrier(const struct barrier &at)
 {
     static const char *const names[] = {"__syncthreads",    "__syncthreads_count", "__syncthreads_and",
                                         "__syncthreads_or", "__syncwarp",          "a shuffle",
-                                        "__ballot_sync",    "__any_sync",          "__all_sync"};
+                                        "__ballot_sync",    "__any_sync",          "__all_sync",
+                                        "an instruction of a warp"};
     const char *slash = strrchr(at.file, '/');
     char mask[32] = "";
     struct simt_words w;
@@ -334,6 +335,7 @@ void simt_run_grid(const struct simt_grid &given)
             memset(simt_here.shared, 0xff, given.shared);
         simt_here.block = index_of(b, blocks);
         simt_watch_block();
+        simt_begin_block(count);
         run_block(how == SIMT_RANDOM || how == SIMT_SWITCHING);
     }
     if (given.shared > 0)

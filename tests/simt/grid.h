@@ -16,6 +16,9 @@ void simt_run_grid(const struct simt_grid &grid);
 /* The thread of the block that runs, or -1: none does, on this thread of the host. */
 extern thread_local int simt_current;
 
+/* A block of so many threads begins: no copy is under way (tensor.cpp). */
+void simt_begin_block(unsigned threads);
+
 /* Does the address lie on the stack of the thread that runs? */
 bool simt_is_own_stack(const void *address);
 

@@ -2,7 +2,7 @@
 /* Kernels for test_simt.c (probe.h). */
 #include "probe.h"
 
-#include "cuda_launch.h" /* kernels */
+#include "mma.h" /* kernels */
 
 static __device__ int32_t thread_number()
 {
@@ -156,6 +156,40 @@ int probe_fresh_shared(float *out, void *stream)
     return df_launched();
 }
 
+__global__ void multiply(float *d, uint32_t *seen, const uint16_t *a, const uint16_t *b)
+{
+    __shared__ __align__(16) uint16_t part[2][16][16]; /* a by rows, b by columns */
+    const int lane = (int)threadIdx.x, line = lane / 2, half = lane % 2 * 8;
+    uint32_t row[4], column[4];
+    float sum[2][4] = {};
+    df_copy_begin(&part[0][line][half], a + 16 * line + half, true);
+    df_copy_group();
+    df_copy_begin(&part[1][line][half], b + 16 * line + half, lane != 31);
+    df_copy_group();
+    for (int waited = 0; waited < 2; waited++) {
+        for (int i = 0; i < 2; i++)
+            memcpy(&seen[(2 * waited + i) * 32 + lane], &part[i][line][half], sizeof *seen);
+        if (waited == 0)
+            df_copy_wait<1>();
+    }
+    df_copy_wait<0>();
+    __syncwarp();
+    df_load_matrices(row, &part[0][lane % 16][lane / 16 * 8]);
+    df_load_matrices(column, &part[1][lane / 16 * 8 + lane % 8][lane / 8 % 2 * 8]);
+    for (int n = 0; n < 2; n++) {
+        const uint32_t own[2] = {column[2 * n], column[2 * n + 1]};
+        df_mma(sum[n], row, own);
+        for (int i = 0; i < 4; i++)
+            d[(lane / 4 + i / 2 * 8) * 16 + n * 8 + lane % 4 * 2 + i % 2] = sum[n][i];
+    }
+}
+
+int probe_tensor(float *d, uint32_t *seen, const uint16_t *a, const uint16_t *b, void *stream)
+{
+    DF_LAUNCH(multiply, 1, 32, 0, stream, d, seen, a, b);
+    return df_launched();
+}
+
 __global__ void race(int32_t *out)
 {
     __shared__ int32_t last;
@@ -187,8 +221,13 @@ __global__ void fault_in_block(enum probe_fault fault, int32_t *out)
         __syncwarp();
     else
         __syncthreads();
-    if (fault == PROBE_LANE_ENDS && t == 33)
+    if ((fault == PROBE_LANE_ENDS || fault == PROBE_PRODUCT_ENDS) && t == 33)
         return;
+    if (fault == PROBE_PRODUCT_ENDS) {
+        const uint32_t words[4] = {}, two[2] = {};
+        float sum[4] = {};
+        df_mma(sum, words, two);
+    }
     if (fault == PROBE_OTHER_MASK && t == 1)
         __syncwarp(0x3);
     if (fault == PROBE_LANE_ENDS || fault == PROBE_OTHER_MASK)

@@ -97,6 +97,7 @@ enum simt_wait {
     SIMT_BALLOT,
     SIMT_ANY,
     SIMT_ALL,
+    SIMT_TENSOR,
 };
 /* Wait for the block (of each thread the value) or for the lanes of mask (of each lane its value, and whose
  * it wants); returns the thread's share of the outcome. */
@@ -171,6 +172,83 @@ static inline T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32
 {
     const int lane = (int)simt_here.lane, source = lane ^ bits;
     return simt_shuffle(mask, value, source >= (lane & -width) + width ? lane : source, file, line);
+}
+
+/* ---- Products of small matrices, copies past the registers (kernels/mma.h) ----------------------------- */
+
+/* What a lane gives the others of its warp; all of them meet, which orders nothing in memory. */
+struct simt_deposit {
+    float a[8], b[4];
+    const void *line;
+};
+struct simt_deposits {
+    unsigned first, turn;
+    const simt_deposit &operator[](unsigned lane) const; /* until this lane's next instruction but one */
+};
+struct simt_deposits simt_meet(const simt_deposit &own, const char *file, int line);
+
+/* Both binary16 of each word. */
+static inline void simt_halves(float *to, const uint32_t *words, unsigned count)
+{
+    for (unsigned i = 0; i < 2 * count; i++) {
+        const uint16_t bits = (uint16_t)(words[i / 2] >> 16 * (i % 2));
+        _Float16 value;
+        memcpy(&value, &bits, sizeof value);
+        to[i] = (float)value;
+    }
+}
+
+/* Sums in double, rounded once: a tensor core cuts more off. */
+static inline void simt_mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], SIMT_PLACE)
+{
+    simt_deposit deposit = {};
+    simt_halves(deposit.a, a, 4);
+    simt_halves(deposit.b, b, 2);
+    const simt_deposits all = simt_meet(deposit, file, line);
+    const unsigned row = simt_here.lane / 4 * 4, column = simt_here.lane % 4 * 8;
+    for (unsigned i = 0; i < 4; i++) {
+        double sum = (double)c[i];
+        for (unsigned k = 0; k < 16; k++) { /* column k of A, row k of B: lane k % 8 / 2 of four */
+            const unsigned lane = k % 8 / 2, half = k % 2;
+            sum += (double)all[row + lane].a[4 * (k / 8) + 2 * (i / 2) + half] *
+                   (double)all[column + i % 2 * 4 + lane].b[2 * (k / 8) + half];
+        }
+        c[i] = (float)sum;
+    }
+}
+
+static inline void simt_load_matrices(uint32_t (&word)[4], const void *row, SIMT_PLACE)
+{
+    const simt_deposits all = simt_meet({{}, {}, row}, file, line);
+    for (unsigned i = 0; i < 4; i++)
+        word[i] = ((const uint32_t *)all[8 * i + simt_here.lane / 4].line)[simt_here.lane % 4];
+}
+
+/* A copy is made when it is waited for; until then there is NaN. The values are those of its beginning. */
+struct alignas(16) simt_quad {
+    uint32_t word[4];
+};
+struct simt_copy {
+    simt_quad *to, value;
+};
+void simt_copy_remember(const simt_copy &copy);
+void simt_copy_group();
+/* The next one of this thread's groups but the newest `left`. */
+bool simt_copy_take(unsigned left, simt_copy *copy);
+
+static inline void simt_copy_begin(void *to, const void *from, bool wanted)
+{
+    simt_copy copy = {(simt_quad *)to, {{0, 0, 0, 0}}};
+    if (wanted)
+        copy.value = *(const simt_quad *)from;
+    *copy.to = {{~0U, ~0U, ~0U, ~0U}};
+    simt_copy_remember(copy);
+}
+static inline void simt_copy_wait(unsigned left)
+{
+    simt_copy copy;
+    while (simt_copy_take(left, &copy))
+        *copy.to = copy.value;
 }
 
 /* ---- Atomics: no other thread runs in between ---------------------------------------------------------- */

@@ -169,6 +169,48 @@ static void a_race_shows_in_the_order(void **state)
     set_order("ascending");
 }
 
+/* Values that binary16 holds, and sums that float32 does: exact, so every place of a fragment counts. */
+static void warps_multiply(void **state)
+{
+    (void)state;
+    uint16_t a[256], b[256];
+    float d[256], whole[512];
+    uint32_t seen[4][32];
+    test_fill_whole(whole, 512, 1, -99, 99);
+    for (int i = 0; i < 256; i++) {
+        const _Float16 x = (_Float16)whole[i], y = (_Float16)whole[256 + i];
+        memcpy(&a[i], &x, sizeof a[i]);
+        memcpy(&b[i], &y, sizeof b[i]);
+    }
+    for (int o = 0; o < ORDERS; o++) {
+        void *from_a = device_new(a, sizeof a), *from_b = device_new(b, sizeof b),
+             *to = device_new(NULL, sizeof d), *words = device_new(NULL, sizeof seen);
+        set_order(orders[o]);
+        ok(probe_tensor(to, words, from_a, from_b, NULL));
+        device_take(d, to, sizeof d);
+        device_take(seen, words, sizeof seen);
+        ok(cudaFree(from_a));
+        ok(cudaFree(from_b));
+        for (int i = 0; i < 256; i++) {
+            const int row = i / 16, column = i % 16;
+            float sum = 0;
+            for (int k = 0; k < (column == 15 ? 8 : 16); k++)
+                sum += whole[16 * row + k] * whole[256 + 16 * column + k];
+            if (d[i] != sum)
+                test_fail("row %d, column %d is %g, expected %g", row, column, (double)d[i], (double)sum);
+        }
+        for (int lane = 0; lane < 32; lane++) {
+            uint32_t first;
+            memcpy(&first, &a[8 * lane], sizeof first);
+            assert_int_equal(seen[0][lane], UINT32_MAX);
+            assert_int_equal(seen[1][lane], UINT32_MAX);
+            assert_int_equal(seen[2][lane], first);
+            assert_int_equal(seen[3][lane], UINT32_MAX);
+        }
+    }
+    set_order("ascending");
+}
+
 static void fresh_memory_is_nan(void **state)
 {
     (void)state;
@@ -226,6 +268,9 @@ static void missing_barriers_abort(void **state)
           "but thread (0,0,0) waits at __syncthreads", "probe.cu:"}},
         {PROBE_LANE_ENDS,
          {"waits at a shuffle with mask 0xffffffff", "but thread (33,0,0) has ended", "probe.cu:"}},
+        {PROBE_PRODUCT_ENDS,
+         {"waits at an instruction of a warp with mask 0xffffffff", "but thread (33,0,0) has ended",
+          "mma.h:"}},
         {PROBE_OTHER_MASK, {"with mask 0x00000003", "with mask 0xffffffff", "but thread ("}},
         {PROBE_NOT_NAMED, {"calls __syncwarp with mask 0xfffffffe", "which does not name it", "thread ("}},
         {PROBE_ABSENT_SOURCE, {"with mask 0x0000ffff", "reads lane 16, which takes no part", "probe.cu:"}},
@@ -502,6 +547,7 @@ int main(void)
         cmocka_unit_test(blocks_meet_at_barriers),
         cmocka_unit_test(warps_exchange),
         cmocka_unit_test(blocks_vote_and_add),
+        cmocka_unit_test(warps_multiply),
         cmocka_unit_test(a_race_shows_in_the_order),
         cmocka_unit_test(fresh_memory_is_nan),
         cmocka_unit_test(missing_barriers_abort),
