@@ -145,7 +145,7 @@ typedef void dfal_event_fn(void *user, const struct dfal_event *event);
 #define DFAL_OPTIMIZERS       "adam|sgd"
 #define DFAL_DEEPFOOL_PRESETS "lts4|paper|dfal2018|foolbox|deepal|sdf"
 #define DFAL_UNCONVERGEDS     "last|keep|exclude"
-#define DFAL_PRECISIONS       "strict|fast"
+#define DFAL_PRECISIONS       "strict|fast|split"
 #define DFAL_ENGINES          "auto|layers|fused"
 
 /* Write what is said of a word that is none of a list: "unknown engine 'fusde': expected auto, layers or
@@ -439,7 +439,7 @@ struct dfal_score_options {
     double overshoot;                     /* NAN: the preset's */
     int32_t classes;                /* -1: the preset's; 0: all; else candidate classes incl. the own one */
     const char *unconverged;        /* of DFAL_UNCONVERGEDS: how MAX_ITER is ranked */
-    const char *precision;          /* of DFAL_PRECISIONS; fast: input gradients in half precision, on GPUs */
+    const char *precision;          /* of DFAL_PRECISIONS (docs/NUMERICS.md, "Precision") */
     const char *engine;             /* of DFAL_ENGINES: layer by layer, or small networks in one kernel */
     bool refine;                    /* bisect on the last segment */
     bool units_raw;                 /* margins in the pool's raw units */
@@ -516,7 +516,7 @@ struct dfal_verify_result {
     double largest_relative_error; /* of the margins */
     int64_t disagreements;         /* status or class differs */
     int64_t excused; /* over tolerance, in neither: the file's arithmetic gives them again; 1 + 2 % at most */
-    double tolerance; /* 1e-3; 2e-3 for a file of precision fast */
+    double tolerance; /* 1e-3; 5e-2 for a file of precision fast */
 };
 #define dfal_verify_result_init(result) dfal_result_init((result), sizeof *(result))
 /* Recompute samples of a scores file in float64 without folding; network or pool_path NULL: those recorded in

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(name ops activations batch join planes rows layer_ops half gradients)
+foreach(name ops activations batch join planes rows layer_ops half split gradients)
   df_test(${name} LINK df_backend)
 endforeach()
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Backwards in half precision: the rounding against the compiler's binary16, a layer's backward against loops
  * written independently over operands rounded independently. */
-#include "support_device.h"
+#include "support_layer.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -105,12 +105,7 @@ static void scales(void **state)
 
 enum { ROWS = 9 };
 
-struct shape_case {
-    const char *what;
-    int in[3], out[3], kernel, stride, pad, group;
-    bool is_gemm;
-};
-static const struct shape_case cases[] = {
+static const struct test_layer_case cases[] = {
     {"3x3", {40, 6, 5}, {36, 6, 5}, 3, 1, 1, 1, false},
     {"3x3, stride 2", {33, 9, 9}, {50, 5, 5}, 3, 2, 1, 1, false},
     {"1x1", {48, 4, 4}, {34, 4, 4}, 1, 1, 0, 1, false},
@@ -124,107 +119,47 @@ static const struct shape_case cases[] = {
 enum { CASES = sizeof cases / sizeof *cases };
 
 struct setup {
-    const struct shape_case *c;
-    struct df_layer_desc desc;
-    struct df_layer *layer;
-    int64_t in, out, weights;
-    float *dy, *weight;
-    struct df_span bound; /* the weights that the layer reads */
+    struct test_layer t;
+    float *dy; /* [ROWS, out] */
 };
 
-static float *floats(int64_t count)
+static void setup(struct setup *s, struct df_device *device, const struct test_layer_case *c,
+                  double weight_size)
 {
-    float *memory = calloc((size_t)count + 1, sizeof *memory);
-    assert_non_null(memory);
-    return memory;
-}
-
-static void setup(struct setup *s, struct df_device *device, const struct shape_case *c, double weight_size)
-{
-    *s = (struct setup){.c = c};
-    s->desc = (struct df_layer_desc){
-        .is_gemm = c->is_gemm,
-        .in = {c->in[0], c->in[1], c->in[2]},
-        .out = {c->out[0], c->out[1], c->out[2]},
-        .window = {{c->kernel, c->kernel}, {c->stride, c->stride}, {c->pad, c->pad, c->pad, c->pad}, {1, 1}},
-        .group = c->group,
-        .block_rows = 4,
-        .forward = true,
-        .backward = true,
-        .half_backward = true};
-    s->in = df_shape_size(s->desc.in);
-    s->out = df_shape_size(s->desc.out);
-    s->weights = df_layer_weight_count(&s->desc);
-    s->dy = floats(ROWS * s->out);
-    s->weight = floats(s->weights);
-    test_fill_floats(s->dy, ROWS * s->out, 1, -1, 1);
-    test_fill_floats(s->weight, s->weights, 2, -weight_size, weight_size);
-    s->weight[s->weights / 3] *= 1e-4F;
-    test_ok(device->backend->layer_create(device, &s->layer, &s->desc));
-    test_ok(df_buffer_new(device, &s->bound, DF_TYPE_REAL, s->weights));
-    test_ok(df_write(device, 0, s->bound, s->weight, s->weights));
-    test_ok(device->backend->layer_bind(device, 0, s->layer, s->bound, (struct df_span){NULL, 0}));
+    test_layer_create(&s->t, device, c, TEST_LAYER_HALF, weight_size, false);
+    s->dy = test_layer_floats(ROWS * s->t.out);
+    test_fill_floats(s->dy, ROWS * s->t.out, 1, -1, 1);
 }
 
 static void setup_end(struct setup *s, struct df_device *device)
 {
-    device->backend->layer_destroy(device, s->layer);
-    df_buffer_drop(device, &s->bound);
+    test_layer_destroy(&s->t, device);
     free(s->dy);
-    free(s->weight);
-}
-
-static void backward(const struct setup *s, struct df_device *device, float *dx, const float *dy,
-                     int64_t rows)
-{
-    struct test_rig rig;
-    rig_begin(&rig, device, s->c->is_gemm ? DF_OP_gemm_bwd : DF_OP_conv_bwd, rows, 0);
-    rig.call.layer = s->layer;
-    rig_in(&rig, 0, DF_TYPE_REAL, dy, rows * s->out);
-    rig_out(&rig, 0, DF_TYPE_REAL, NULL, rows * s->in);
-    rig_run(&rig);
-    rig_get(&rig, 0, dx);
-    rig_end(&rig);
 }
 
 /* Values times 2^shift as binary16, the largest brought below 2^top. */
 static double *rounded(const float *x, int64_t count, int top, int *shift)
 {
-    double *out = calloc((size_t)count, sizeof *out), largest = 0;
-    int exponent;
-    assert_non_null(out);
+    double *out = test_layer_scaled(x, count, top, shift);
     for (int64_t i = 0; i < count; i++)
-        largest = fmax(largest, fabs((double)x[i]));
-    (void)frexp(largest, &exponent);
-    *shift = top - exponent;
-    for (int64_t i = 0; i < count; i++)
-        out[i] = (double)(_Float16)ldexp((double)x[i], *shift);
+        out[i] = (double)(_Float16)out[i];
     return out;
 }
 
 /* The definition: every product, in double. */
 static void expect(const struct setup *s, float *dx, const float *dy)
 {
-    const struct shape_case *c = s->c;
-    const int ci = c->in[0] / c->group, co = c->out[0] / c->group, taps = c->kernel * c->kernel;
+    const struct test_layer_case *c = s->t.c;
+    const int terms = c->out[0] / c->group * c->kernel * c->kernel;
     int weight_shift, shift, spare = 0;
-    while (1 << spare < co * taps)
+    while (1 << spare < terms)
         spare++;
-    double *weight = rounded(s->weight, s->weights, 1, &weight_shift),
-           *g = rounded(dy, s->out, 14 - spare, &shift);
-    double *sum = calloc((size_t)s->in, sizeof *sum);
+    double *weight = rounded(s->t.weight, s->t.weights, 1, &weight_shift),
+           *g = rounded(dy, s->t.out, 14 - spare, &shift);
+    double *sum = calloc((size_t)s->t.in, sizeof *sum);
     assert_non_null(sum);
-    for (int o = 0; o < c->out[0]; o++)
-        for (int p = 0; p < c->out[1] * c->out[2]; p++)
-            for (int i = 0; i < ci * taps; i++) {
-                const int channel = o / co * ci + i / taps, tap = i % taps;
-                const int h = p / c->out[2] * c->stride + tap / c->kernel - c->pad;
-                const int w = p % c->out[2] * c->stride + tap % c->kernel - c->pad;
-                if (h >= 0 && h < c->in[1] && w >= 0 && w < c->in[2])
-                    sum[(channel * c->in[1] + h) * c->in[2] + w] +=
-                        weight[o * ci * taps + i] * g[o * c->out[1] * c->out[2] + p];
-            }
-    for (int64_t i = 0; i < s->in; i++)
+    test_layer_products(c, true, sum, g, weight);
+    for (int64_t i = 0; i < s->t.in; i++)
         dx[i] = (float)ldexp(sum[i], -(shift + weight_shift));
     free(weight);
     free(g);
@@ -254,18 +189,18 @@ static void operands_are_rounded(void **state)
         for (int k = 0; k < 3; k++) {
             struct setup s;
             setup(&s, *state, &cases[i], sizes[k]);
-            float *found = floats(ROWS * s.in), *expected = floats(s.in);
-            for (int64_t j = 0; j < s.out; j++) { /* rows of very different sizes beside each other */
-                s.dy[s.out + j] *= 1e-9F;
-                s.dy[2 * s.out + j] *= k == 2 ? 1e15F : 1e30F;
-                s.dy[3 * s.out + j] *= k == 1 ? 1e-6F : 1e-36F;
+            float *found = test_layer_floats(ROWS * s.t.in), *expected = test_layer_floats(s.t.in);
+            for (int64_t j = 0; j < s.t.out; j++) { /* rows of very different sizes beside each other */
+                s.dy[s.t.out + j] *= 1e-9F;
+                s.dy[2 * s.t.out + j] *= k == 2 ? 1e15F : 1e30F;
+                s.dy[3 * s.t.out + j] *= k == 1 ? 1e-6F : 1e-36F;
             }
-            backward(&s, *state, found, s.dy, ROWS);
+            test_layer_run(&s.t, *state, true, found, s.dy, ROWS);
             for (int64_t row = 0; row < ROWS; row++) {
                 char text[128];
-                expect(&s, expected, s.dy + row * s.out);
-                snprintf(text, sizeof text, "%s, weights of %g, row %d", s.c->what, sizes[k], (int)row);
-                test_near(text, found + row * s.in, expected, s.in, tolerance());
+                expect(&s, expected, s.dy + row * s.t.out);
+                snprintf(text, sizeof text, "%s, weights of %g, row %d", s.t.c->what, sizes[k], (int)row);
+                test_near(text, found + row * s.t.in, expected, s.t.in, tolerance());
             }
             free(found);
             free(expected);
@@ -284,28 +219,28 @@ static void rows_stand_alone(void **state)
     for (int i = 0; i < CASES; i++) {
         struct setup s;
         setup(&s, *state, &cases[i], 0.3);
-        float *whole = floats(ROWS * s.in), *alone = floats(s.in);
-        for (int64_t j = 0; j < s.out; j++) {
-            s.dy[s.out + j] *= 1e30F;
-            s.dy[2 * s.out + j] = 0;
+        float *whole = test_layer_floats(ROWS * s.t.in), *alone = test_layer_floats(s.t.in);
+        for (int64_t j = 0; j < s.t.out; j++) {
+            s.dy[s.t.out + j] *= 1e30F;
+            s.dy[2 * s.t.out + j] = 0;
         }
         if (!checked) {
-            s.dy[4 * s.out + s.out / 2] = INFINITY;
-            s.dy[5 * s.out + s.out / 2] = NAN;
+            s.dy[4 * s.t.out + s.t.out / 2] = INFINITY;
+            s.dy[5 * s.t.out + s.t.out / 2] = NAN;
         }
-        backward(&s, *state, whole, s.dy, ROWS);
+        test_layer_run(&s.t, *state, true, whole, s.dy, ROWS);
         for (int64_t row = 0; row < ROWS; row++) {
             int64_t zeros = 0, strange = 0;
-            backward(&s, *state, alone, s.dy + row * s.out, 1);
-            for (int64_t j = 0; j < s.in; j++) {
-                const float a = alone[j], b = whole[row * s.in + j];
+            test_layer_run(&s.t, *state, true, alone, s.dy + row * s.t.out, 1);
+            for (int64_t j = 0; j < s.t.in; j++) {
+                const float a = alone[j], b = whole[row * s.t.in + j];
                 if (memcmp(&a, &b, sizeof a) != 0 && !(isnan(a) && isnan(b)))
-                    test_fail("%s, row %d, value %d: %.9g alone, %.9g in a batch", s.c->what, (int)row,
+                    test_fail("%s, row %d, value %d: %.9g alone, %.9g in a batch", s.t.c->what, (int)row,
                               (int)j, (double)a, (double)b);
                 zeros += a == 0;
                 strange += !isfinite(a);
             }
-            assert_int_equal(zeros == s.in, row == 2);
+            assert_int_equal(zeros == s.t.in, row == 2);
             assert_int_equal(strange > 0, !checked && (row == 4 || row == 5));
         }
         free(whole);
@@ -323,29 +258,16 @@ static void forward_is_untouched(void **state)
     for (int i = 0; i < CASES; i++) {
         float *y[2];
         for (int half = 0; half < 2; half++) {
-            struct setup s;
-            struct test_rig rig;
-            setup(&s, device, &cases[i], 0.3);
-            if (!half) {
-                device->backend->layer_destroy(device, s.layer);
-                s.desc.half_backward = false;
-                test_ok(device->backend->layer_create(device, &s.layer, &s.desc));
-                test_ok(device->backend->layer_bind(device, 0, s.layer, s.bound, (struct df_span){NULL, 0}));
-            }
-            float *x = floats(ROWS * s.in);
-            y[half] = floats(ROWS * s.out);
-            test_fill_floats(x, ROWS * s.in, 3, -1, 1);
-            rig_begin(&rig, device, s.c->is_gemm ? DF_OP_gemm_fwd : DF_OP_conv_fwd, ROWS, 0);
-            rig.call.layer = s.layer;
-            rig_in(&rig, 0, DF_TYPE_REAL, x, ROWS * s.in);
-            rig_out(&rig, 0, DF_TYPE_REAL, NULL, ROWS * s.out);
-            rig_run(&rig);
-            rig_get(&rig, 0, y[half]);
-            rig_end(&rig);
+            struct test_layer t;
+            test_layer_create(&t, device, &cases[i], half ? TEST_LAYER_HALF : TEST_LAYER_STRICT, 0.3, false);
+            float *x = test_layer_floats(ROWS * t.in);
+            y[half] = test_layer_floats(ROWS * t.out);
+            test_fill_floats(x, ROWS * t.in, 3, -1, 1);
+            test_layer_run(&t, device, false, y[half], x, ROWS);
             free(x);
             if (half)
-                test_same_floats(s.c->what, y[1], y[0], ROWS * s.out);
-            setup_end(&s, device);
+                test_same_floats(cases[i].what, y[1], y[0], ROWS * t.out);
+            test_layer_destroy(&t, device);
         }
         free(y[0]);
         free(y[1]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scores of precision fast: near strict's, with strict's logits; the same bytes whatever the batch; their own
- * identity. */
+/* Scores of precision fast and split: near strict's, fast with strict's logits; the same bytes whatever the
+ * batch; their own identity. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -76,16 +76,29 @@ static dfal_status score(const char *name, const char *precision, int64_t batch,
     return score_pool(name, pool, precision, batch, begin, end);
 }
 
-/* Is there fast precision here? If not that is said, and nothing is written. */
-static bool has_fast(void **state)
+/* What is asked of a precision beside strict. */
+struct precision {
+    const char *name;
+    double least, median, p99, spearman; /* of relative errors: the median is at least `least` */
+    double tolerance;                    /* of verify */
+};
+static const struct precision precisions[] = {{"fast", 1e-7, 3e-4, 2e-3, 0.9999, 5e-2},
+                                              {"split", 1e-9, 3e-6, 1e-4, 0.9999999, 1e-3}};
+enum { PRECISIONS = sizeof precisions / sizeof *precisions };
+
+/* Are both there? If not that is said of each, and nothing is written. */
+static bool has_both(void **state)
 {
     const struct df_device *device = *state;
     char path[TEST_PATH], sentence[128];
+    assert_int_equal(device->half_backward, device->split);
     if (device->half_backward)
         return true;
-    snprintf(sentence, sizeof sentence, "back end '%s' has no fast precision: use `precision` strict",
-             device->info.backend);
-    test_error(score("none.h5", "fast", 0, 0, ROWS), DFAL_E_UNAVAILABLE, sentence);
+    for (int i = 0; i < PRECISIONS; i++) {
+        snprintf(sentence, sizeof sentence, "back end '%s' has no %s precision: use `precision` strict",
+                 device->info.backend, precisions[i].name);
+        test_error(score("none.h5", precisions[i].name, 0, 0, ROWS), DFAL_E_UNAVAILABLE, sentence);
+    }
     test_join(path, folder, "none.h5");
     assert_false(df_file_exists(path));
     test_join(path, folder, "none.h5.parts");
@@ -120,53 +133,65 @@ static int rank_of(const struct df_scores *s, int64_t row)
     return rank;
 }
 
-static void near_strict(void **state)
+static void check_near_strict(const struct precision *p)
 {
-    if (!has_fast(state))
-        return;
-    test_ok(score("strict.h5", "strict", 0, 0, ROWS));
-    test_ok(score("fast.h5", "fast", 0, 0, ROWS));
-    struct df_scores strict = read_scores("strict.h5", "strict"), fast = read_scores("fast.h5", "fast");
+    test_ok(score("near.h5", p->name, 0, 0, ROWS));
+    struct df_scores strict = read_scores("strict.h5", "strict"), near = read_scores("near.h5", p->name);
     double error[ROWS], ranks = 0;
     assert_int_equal(strict.count, ROWS);
-    assert_int_equal(fast.count, ROWS);
-    test_same_floats("logit gap", fast.logit_gap, strict.logit_gap, ROWS);
+    assert_int_equal(near.count, ROWS);
+    if (strcmp(p->name, "fast") == 0)
+        test_same_floats("logit gap", near.logit_gap, strict.logit_gap, ROWS);
+    else
+        test_near("logit gap", near.logit_gap, strict.logit_gap, ROWS, 1e-5);
     for (int i = 0; i < ROWS; i++) {
-        assert_int_equal(fast.status[i], strict.status[i]);
-        assert_int_equal(fast.label[i], strict.label[i]);
-        error[i] = fabs((double)fast.margin[i] / (double)strict.margin[i] - 1);
-        const double apart = rank_of(&strict, i) - rank_of(&fast, i);
+        assert_int_equal(near.status[i], strict.status[i]);
+        assert_int_equal(near.label[i], strict.label[i]);
+        error[i] = fabs((double)near.margin[i] / (double)strict.margin[i] - 1);
+        const double apart = rank_of(&strict, i) - rank_of(&near, i);
         ranks += apart * apart;
     }
     qsort(error, ROWS, sizeof *error, ascending);
     const double n = ROWS, spearman = 1 - 6 * ranks / (n * (n * n - 1));
-    printf("%s: median error %.3g, p99 %.3g, Spearman 1 - %.3g\n", test_backend(), error[ROWS / 2],
-           error[ROWS * 99 / 100], 1 - spearman);
-    assert_true(error[ROWS / 2] > 1e-7); /* it is another arithmetic */
-    assert_true(error[ROWS / 2] < 3e-4);
-    assert_true(error[ROWS * 99 / 100] < 2e-3);
-    assert_true(spearman > 0.9999);
+    printf("%s: %s, median error %.3g, p99 %.3g, Spearman 1 - %.3g\n", test_backend(), p->name,
+           error[ROWS / 2], error[ROWS * 99 / 100], 1 - spearman);
+    assert_true(error[ROWS / 2] > p->least); /* it is another arithmetic */
+    assert_true(error[ROWS / 2] < p->median);
+    assert_true(error[ROWS * 99 / 100] < p->p99);
+    assert_true(spearman > p->spearman);
     df_scores_clear(&strict);
-    df_scores_clear(&fast);
+    df_scores_clear(&near);
+}
+
+static void near_strict(void **state)
+{
+    if (!has_both(state))
+        return;
+    test_ok(score("strict.h5", "strict", 0, 0, ROWS));
+    for (int i = 0; i < PRECISIONS; i++)
+        check_near_strict(&precisions[i]);
 }
 
 static void batches(void **state)
 {
     static const int64_t sizes[] = {1, 7, 64, 4096};
-    if (!has_fast(state))
+    if (!has_both(state))
         return;
-    test_ok(score("fast.h5", "fast", 0, 0, ROWS));
-    struct df_scores whole = read_scores("fast.h5", "fast");
-    for (int b = 0; b < 4; b++) {
-        const int64_t rows = sizes[b] == 1 ? 12 : ROWS;
-        test_ok(score("batch.h5", "fast", sizes[b], 0, rows));
-        struct df_scores part = read_scores("batch.h5", "fast");
-        test_same_floats("margin", part.margin, whole.margin, rows);
-        test_same_floats("first margin", part.first_margin, whole.first_margin, rows);
-        assert_memory_equal(part.iterations, whole.iterations, (size_t)rows * sizeof *part.iterations);
-        df_scores_clear(&part);
+    for (int i = 0; i < PRECISIONS; i++) {
+        const char *name = precisions[i].name;
+        test_ok(score("whole.h5", name, 0, 0, ROWS));
+        struct df_scores whole = read_scores("whole.h5", name);
+        for (int b = 0; b < 4; b++) {
+            const int64_t rows = sizes[b] == 1 ? 12 : ROWS;
+            test_ok(score("batch.h5", name, sizes[b], 0, rows));
+            struct df_scores part = read_scores("batch.h5", name);
+            test_same_floats("margin", part.margin, whole.margin, rows);
+            test_same_floats("first margin", part.first_margin, whole.first_margin, rows);
+            assert_memory_equal(part.iterations, whole.iterations, (size_t)rows * sizeof *part.iterations);
+            df_scores_clear(&part);
+        }
+        df_scores_clear(&whole);
     }
-    df_scores_clear(&whole);
 }
 
 /* What is not finite ends as in strict, and its neighbours do not notice. */
@@ -175,9 +200,9 @@ static void strange_rows(void **state)
     enum { STRANGE = 6, D = 64 };
     static float x[STRANGE * D];
     char path[TEST_PATH];
-    uint8_t status[2][STRANGE];
-    float margin[2][STRANGE];
-    if (!has_fast(state))
+    uint8_t status[1 + PRECISIONS][STRANGE];
+    float margin[1 + PRECISIONS][STRANGE];
+    if (!has_both(state))
         return;
     test_join(path, folder, "strange.h5");
     test_fill_floats(x, STRANGE * D, 7, 0, 1);
@@ -188,54 +213,73 @@ static void strange_rows(void **state)
         x[4 * D + j] *= 1e-30F;
     }
     test_pool_f32(path, x, STRANGE, (struct df_shape){1, 8, 8}, 10, NULL);
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < 1 + PRECISIONS; k++) {
+        const char *name = k == 0 ? "strict" : precisions[k - 1].name;
         struct df_scores s;
-        test_ok(score_pool("strange-scores.h5", path, k ? "fast" : "strict", 0, 0, -1));
-        s = read_scores("strange-scores.h5", k ? "fast" : "strict");
+        test_ok(score_pool("strange-scores.h5", path, name, 0, 0, -1));
+        s = read_scores("strange-scores.h5", name);
         memcpy(status[k], s.status, sizeof status[k]);
         memcpy(margin[k], s.margin, sizeof margin[k]);
         df_scores_clear(&s);
     }
-    assert_memory_equal(status[0], status[1], sizeof status[0]);
-    assert_int_equal(status[1][1], DFAL_SCORE_NONFINITE);
-    assert_int_equal(status[1][2], DFAL_SCORE_NONFINITE);
-    for (int i = 0; i < STRANGE; i++)
-        assert_true(margin[0][i] == margin[1][i] ||
-                    fabs((double)margin[1][i] / (double)margin[0][i] - 1) < 2e-3);
+    assert_int_equal(status[0][1], DFAL_SCORE_NONFINITE);
+    assert_int_equal(status[0][2], DFAL_SCORE_NONFINITE);
+    for (int k = 1; k < 1 + PRECISIONS; k++) {
+        assert_memory_equal(status[0], status[k], sizeof status[0]);
+        for (int i = 0; i < STRANGE; i++)
+            assert_true(margin[0][i] == margin[k][i] ||
+                        fabs((double)margin[k][i] / (double)margin[0][i] - 1) < precisions[k - 1].p99);
+    }
 }
 
 static void identity(void **state)
 {
     struct dfal_context *context = test_context(test_backend(), 1);
     struct dfal_verify_result result;
-    dfal_verify_result_init(&result);
     char whole[TEST_PATH], first[TEST_PATH], second[TEST_PATH], out[TEST_PATH];
     const char *parts[] = {first, second};
-    if (!has_fast(state))
-        goto done;
     test_join(first, folder, "first.h5");
     test_join(second, folder, "second.h5");
     test_join(out, folder, "merged.h5");
-    test_join(whole, folder, "fast.h5");
-    test_ok(score("first.h5", "fast", 0, 0, 90));
-    test_ok(score("second.h5", "strict", 0, 90, ROWS));
-    test_error(dfal_merge(context, out, parts, 2), DFAL_E_CONFIG, "precision");
-    assert_false(df_file_exists(out));
-    test_ok(score("fast.h5", "fast", 0, 0, ROWS));
-    test_ok(dfal_verify_scores(context, &result, whole, network_path, pool, 40, NULL));
-    assert_true(result.tolerance == 5e-2);
-    assert_true(result.excused <= 1);
-done:
+    test_join(whole, folder, "whole.h5");
+    for (int i = 0; has_both(state) && i < PRECISIONS; i++) {
+        dfal_verify_result_init(&result);
+        test_ok(score("first.h5", precisions[i].name, 0, 0, 90));
+        test_ok(score("second.h5", "strict", 0, 90, ROWS));
+        test_error(dfal_merge(context, out, parts, 2), DFAL_E_CONFIG, "precision");
+        assert_false(df_file_exists(out));
+        test_ok(score("whole.h5", precisions[i].name, 0, 0, ROWS));
+        test_ok(dfal_verify_scores(context, &result, whole, network_path, pool, 40, NULL));
+        assert_true(result.tolerance == precisions[i].tolerance);
+        assert_true(result.excused <= 1);
+    }
+    dfal_context_destroy(context);
+}
+
+/* What is proven of rows that are not run rests on float32's sums. */
+static void no_proofs(void **state)
+{
+    struct dfal_context *context = test_context(test_backend(), 1);
+    struct dfal_score_options o;
+    struct dfal_score_result result;
+    char path[TEST_PATH];
+    (void)state;
+    dfal_score_result_init(&result);
+    dfal_score_options_init(&o);
+    o.precision = "split";
+    o.closest = 5;
+    test_join(path, folder, "closest.h5");
+    test_error(dfal_score(context, &result, path, network_path, pool, &o), DFAL_E_USAGE,
+               "expected `precision` strict or fast");
+    assert_false(df_file_exists(path));
     dfal_context_destroy(context);
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(near_strict),
-        cmocka_unit_test(batches),
-        cmocka_unit_test(strange_rows),
-        cmocka_unit_test(identity),
+        cmocka_unit_test(near_strict), cmocka_unit_test(batches),   cmocka_unit_test(strange_rows),
+        cmocka_unit_test(identity),    cmocka_unit_test(no_proofs),
     };
     make_network();
     const int code = test_on_backends(argc, argv, "ref,cpu", tests, sizeof tests / sizeof *tests);

@@ -15,7 +15,7 @@
 /* Of objects that are loaded: the layout of table, device and ops' operands in thousands, and how many ops
  * there are. A row in a list of ops moves the numbers of those behind it, so that an object built before it
  * would run others. */
-enum { DF_BACKEND_ABI = 13000 + DF_OP_COUNT };
+enum { DF_BACKEND_ABI = 14000 + DF_OP_COUNT };
 
 struct df_device;
 struct df_fused;     /* a prepared network */
@@ -78,6 +78,9 @@ struct df_layer_desc {
     /* The backward's operands are rounded to IEEE binary16 (kernels/half.h), its products summed in float32;
      * a library may round dx once more. Only where the device says that it has it. */
     bool half_backward;
+    /* Forward's and backward's operands are sums of two binary16 each, products float32's grade
+     * (kernels/split.h). Only where the device says that it has it; group is 1 then. */
+    bool split;
 };
 
 /* The head of a prepared layer: primitives, packed parameters. */
@@ -259,8 +262,8 @@ struct df_device {
     bool own_memory;    /* it computes in memory of its own, not in the host's */
     int32_t place;      /* of the back end's GPUs: devices of one place may use each other's buffers */
     bool wide; /* many rows a call pay (a GPU); else a network is run block by block, to stay in cache */
-    bool half_backward; /* layers of half_backward may be asked for */
-    bool fallback_told; /* that a layer is not run by what is fastest (net/plan.h) */
+    bool half_backward, split; /* such layers may be asked for */
+    bool fallback_told;        /* that a layer is not run by what is fastest (net/plan.h) */
     /* Of devices that are opened as a group (group.c), the host's own: */
     char name[DF_DEVICE_NAME]; /* "cuda:1", for messages and to open it alone; "" where it is no member */
     struct df_device *next;    /* of the group, in the order of its list; NULL: the last */

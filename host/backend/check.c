@@ -426,6 +426,7 @@ static void put_head(struct df_device *a, const struct df_device *b)
     a->own_memory = a->own_memory || b->own_memory;
     a->wide = a->wide || b->wide;
     a->half_backward = a->half_backward && b->half_backward;
+    a->split = a->split && b->split;
 }
 
 dfal_status df_check_put(struct df_device *a, struct df_device *b)

@@ -154,6 +154,7 @@ static dfal_status device_open(struct df_device **out, const struct df_device_op
     device->head.own_memory = true;
     device->head.wide = true; /* one stream with many rows a call fills a GPU */
     device->head.half_backward = true;
+    device->head.split = true;
     df_lock_begin(&device->trying);
     DF_TRY_TO(done, status, describe(device));
     DF_TRY_TO(done, status, df_cuda_use(device));

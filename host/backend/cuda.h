@@ -9,6 +9,7 @@
  * cuda_trial.c   a library's op is run once before it is relied on
  * cuda_own.c     the engine of dfal's own kernels (kernels/conv.h)
  * cuda_half.c    backwards in half precision around another engine's op (kernels/half.h)
+ * cuda_split.c   forwards and backwards of split layers (kernels/split.h)
  * cuda_nccl.c    links with other processes' GPUs: every call of NCCL, with DFAL_NCCL only
  * cuda_cudnn.c   the engine of cuDNN: every call of it
  * cuda_cublas.c  the engine of cuBLAS: every call of it
@@ -20,6 +21,7 @@
 
 #include "backend/backend.h"
 #include "base/lock.h"
+#include "conv.h" /* kernels */
 
 /* A stream, its memory for engines, and pinned memory that copies go through. A queue that nobody uses is a
  * stream, and the first ones have their pinned memory from the start. */
@@ -122,6 +124,8 @@ struct df_cuda_engine {
     dfal_status (*run)(struct df_cuda_op *op, const struct df_cuda_run *run);
 };
 extern const struct df_cuda_engine df_cuda_own; /* cuda_own.c: any layer, any number of rows */
+/* The layer as kernels see it; a product is a 1x1 convolution. cuda_own.c */
+struct df_conv_shape df_cuda_conv_shape(const struct df_layer_desc *desc);
 
 /* ---- cuda_half.c ----------------------------------------------------------------------------- */
 /* The backward of a half_backward layer (desc) around `inner`, whose owner it becomes, also where it fails:
@@ -129,6 +133,10 @@ extern const struct df_cuda_engine df_cuda_own; /* cuda_own.c: any layer, any nu
  * rounded values as floats. */
 dfal_status df_cuda_half_create(struct df_cuda_op **out, struct df_cuda_op *inner,
                                 const struct df_layer_desc *desc, bool packed);
+
+/* ---- cuda_split.c ---------------------------------------------------------------------------- */
+/* The forward or backward of a split layer, for any number of rows. */
+dfal_status df_cuda_split_create(struct df_cuda_op **out, const struct df_layer_desc *desc, bool backward);
 
 /* ---- cuda_trial.c ---------------------------------------------------------------------------- */
 /* Run a library's op once, as a layer of desc will. Where there is no memory to try it, it is taken as it is.

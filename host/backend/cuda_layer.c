@@ -97,6 +97,17 @@ static dfal_status create_half(struct df_cuda_op **out, struct df_cuda_device *d
     return df_cuda_half_create(out, inner, desc, false);
 }
 
+/* Forward and backward of a split layer have an engine of their own. */
+static dfal_status create_any(struct df_cuda_op **out, struct df_cuda_device *device,
+                              const struct df_layer_desc *desc, enum df_layer_kind kind, char *fallback)
+{
+    if (desc->split && kind != DF_LAYER_WEIGHT_GRADIENT)
+        return df_cuda_split_create(out, desc, kind == DF_LAYER_BACKWARD);
+    if (desc->half_backward && kind == DF_LAYER_BACKWARD)
+        return create_half(out, device, desc, fallback);
+    return create_op(out, device, desc, kind, fallback);
+}
+
 static dfal_status check_desc(const struct df_layer_desc *desc)
 {
     if (desc->block_rows < 1)
@@ -140,12 +151,10 @@ dfal_status df_cuda_layer_create(struct df_device *head, struct df_layer **out,
     const bool wanted[DF_LAYER_KINDS] = {desc->forward, desc->backward, desc->weight_gradient};
     DF_TRY_TO(done, status, make_zeros(&layer->no_bias, device, layer->bias_count));
     for (int kind = 0; kind < DF_LAYER_KINDS; kind++)
-        if (wanted[kind] && kind == DF_LAYER_BACKWARD && desc->half_backward)
-            DF_TRY_TO(done, status, create_half(&layer->op[kind], device, desc, layer->head.fallback));
-        else if (wanted[kind])
+        if (wanted[kind])
             DF_TRY_TO(
                 done, status,
-                create_op(&layer->op[kind], device, desc, (enum df_layer_kind)kind, layer->head.fallback));
+                create_any(&layer->op[kind], device, desc, (enum df_layer_kind)kind, layer->head.fallback));
     *out = &layer->head;
 done:
     if (status != DFAL_OK)

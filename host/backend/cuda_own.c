@@ -2,7 +2,6 @@
 /* The engine of dfal's own kernels: any layer, any number of rows (kernels/conv.h). */
 #include "backend/cuda.h"
 #include "base/memory.h"
-#include "conv.h" /* kernels */
 
 struct own_op {
     struct df_cuda_op head;
@@ -11,6 +10,17 @@ struct own_op {
     int64_t in, out; /* values a row */
     struct df_conv_shape shape;
 };
+
+struct df_conv_shape df_cuda_conv_shape(const struct df_layer_desc *desc)
+{
+    static const struct df_window one = {{1, 1}, {1, 1}, {0, 0, 0, 0}, {1, 1}};
+    return (struct df_conv_shape){
+        .in = {(int32_t)desc->in.c, (int32_t)desc->in.h, (int32_t)desc->in.w},
+        .out = {(int32_t)desc->out.c, (int32_t)desc->out.h, (int32_t)desc->out.w},
+        .window = desc->is_gemm ? one : desc->window,
+        .group = desc->group > 1 ? desc->group : 1,
+    };
+}
 
 static dfal_status create(struct df_cuda_op **out, struct df_cuda_device *device,
                           const struct df_layer_desc *desc, enum df_layer_kind kind)
@@ -24,12 +34,7 @@ static dfal_status create(struct df_cuda_op **out, struct df_cuda_device *device
     op->is_gemm = desc->is_gemm;
     op->in = df_shape_size(desc->in);
     op->out = df_shape_size(desc->out);
-    op->shape = (struct df_conv_shape){
-        .in = {(int32_t)desc->in.c, (int32_t)desc->in.h, (int32_t)desc->in.w},
-        .out = {(int32_t)desc->out.c, (int32_t)desc->out.h, (int32_t)desc->out.w},
-        .window = desc->window,
-        .group = desc->group > 1 ? desc->group : 1,
-    };
+    op->shape = df_cuda_conv_shape(desc);
     *out = &op->head;
     return DFAL_OK;
 }

@@ -34,7 +34,8 @@ _Static_assert((int)DF_PHILOX_BADGE == (int)DF_STREAM_BADGE, "kernels/race.h rep
 struct layer {
     struct df_layer head;
     double *weight, *bias; /* packed by bind: a layer sees changed parameters only after the next bind */
-    double *half_weight;   /* of half_backward: rounded, and scaled by 2^weight_shift */
+    double *rounded;       /* of half_backward and split: scaled by 2^weight_shift */
+    double *low, *zeros;   /* of split: the low parts; no biases */
     int32_t weight_shift;
     double *scratch; /* [queues, scratch_count] */
     int64_t scratch_count;
@@ -61,6 +62,7 @@ static dfal_status ref_open(struct df_device **out, const struct df_device_optio
     device->queue_count = options->queues;
     device->real_bytes = sizeof(df_real);
     device->half_backward = true;
+    device->split = true;
     snprintf(device->info.backend, sizeof device->info.backend, REF_NAME);
     snprintf(device->info.isa, sizeof device->info.isa, "any");
     snprintf(device->info.device, sizeof device->info.device, "CPU");
@@ -160,7 +162,9 @@ static void ref_layer_destroy(struct df_device *device, struct df_layer *given)
     if (layer == NULL)
         return;
     df_free(layer->weight);
-    df_free(layer->half_weight);
+    df_free(layer->rounded);
+    df_free(layer->low);
+    df_free(layer->zeros);
     df_free(layer->bias);
     df_free(layer->scratch);
     df_free(layer);
@@ -177,8 +181,12 @@ static dfal_status ref_layer_create(struct df_device *device, struct df_layer **
     layer->head.desc = *desc;
     layer->scratch_count = ref_scratch_count(desc);
     DF_TRY_TO(done, status, df_alloc(&layer->weight, weights, sizeof(double)));
-    if (desc->half_backward)
-        DF_TRY_TO(done, status, df_alloc(&layer->half_weight, weights, sizeof(double)));
+    if (desc->half_backward || desc->split)
+        DF_TRY_TO(done, status, df_alloc(&layer->rounded, weights, sizeof(double)));
+    if (desc->split) {
+        DF_TRY_TO(done, status, df_alloc(&layer->low, weights, sizeof(double)));
+        DF_TRY_TO(done, status, df_alloc(&layer->zeros, biases, sizeof(double)));
+    }
     DF_TRY_TO(done, status, df_alloc(&layer->bias, biases, sizeof(double)));
     DF_TRY_TO(done, status,
               df_alloc(&layer->scratch, device->queue_count * layer->scratch_count, sizeof(double)));
@@ -187,6 +195,17 @@ done:
     if (status != DFAL_OK)
         ref_layer_destroy(device, &layer->head);
     return status;
+}
+
+static void round_weights(struct layer *layer, const df_real *w, int64_t count)
+{
+    const int32_t shift = ref_half_shift(w, count, layer->low != NULL ? DF_SPLIT_PLACE : 0);
+    layer->weight_shift = shift;
+    for (int64_t i = 0; i < count; i++)
+        if (layer->low != NULL)
+            layer->low[i] = ref_split_part(w[i], shift, &layer->rounded[i]);
+        else
+            layer->rounded[i] = ref_half(w[i], shift);
 }
 
 static dfal_status ref_layer_bind(struct df_device *device, int32_t queue, struct df_layer *given,
@@ -203,11 +222,8 @@ static dfal_status ref_layer_bind(struct df_device *device, int32_t queue, struc
     const df_real *w = span_address(weight), *b = span_address(bias);
     for (int64_t i = 0; i < weights; i++)
         layer->weight[i] = (double)w[i];
-    if (layer->half_weight != NULL) {
-        layer->weight_shift = ref_half_shift(w, weights, 0);
-        for (int64_t i = 0; i < weights; i++)
-            layer->half_weight[i] = ref_half(w[i], layer->weight_shift);
-    }
+    if (layer->rounded != NULL)
+        round_weights(layer, w, weights);
     for (int64_t i = 0; i < biases; i++)
         layer->bias[i] = b != NULL ? (double)b[i] : 0;
     return DFAL_OK;
@@ -241,34 +257,43 @@ static walk_fn *const walks[DF_OP_COUNT] = {
 #include "ops.def"
 };
 
+/* A forward or a backward, in the layer's precision. */
+static void run_product(const struct layer *layer, ref_product *product, bool backward, double *scratch,
+                        df_real *out, const df_real *in, int64_t rows)
+{
+    const struct df_layer_desc *desc = &layer->head.desc;
+    const struct ref_layer plain = {desc, layer->weight, layer->bias, 0, scratch},
+                           half = {desc, layer->rounded, layer->bias, layer->weight_shift, scratch},
+                           both = {desc, layer->rounded, layer->zeros, layer->weight_shift, scratch},
+                           low = {desc, layer->low, layer->zeros, layer->weight_shift, scratch};
+    if (desc->split)
+        ref_split_run(&both, &low, backward ? NULL : layer->bias, product, out, in, rows);
+    else if (desc->half_backward && backward)
+        ref_half_bwd(&half, product, out, in, rows);
+    else
+        product(&plain, out, in, rows);
+}
+
 static dfal_status run_layer(int32_t queue, const struct df_io *io, const struct df_call *call)
 {
     struct layer *layer = (struct layer *)call->layer;
     double *scratch = layer->scratch + queue * layer->scratch_count;
     const struct ref_layer l = {&layer->head.desc, layer->weight, layer->bias, 0, scratch};
-    const struct ref_layer half = {&layer->head.desc, layer->half_weight, layer->bias, layer->weight_shift,
-                                   scratch};
     switch (call->op) {
     case DF_OP_conv_fwd:
-        ref_conv_fwd(&l, io->out[0], io->in[0], call->rows);
+        run_product(layer, ref_conv_fwd, false, scratch, io->out[0], io->in[0], call->rows);
         return DFAL_OK;
     case DF_OP_conv_bwd:
-        if (layer->half_weight != NULL)
-            ref_half_bwd(&half, ref_conv_bwd, io->out[0], io->in[0], call->rows);
-        else
-            ref_conv_bwd(&l, io->out[0], io->in[0], call->rows);
+        run_product(layer, ref_conv_bwd, true, scratch, io->out[0], io->in[0], call->rows);
         return DFAL_OK;
     case DF_OP_conv_wgrad:
         ref_conv_wgrad(&l, io->out[0], io->out[1], io->in[0], io->in[1], call->rows);
         return DFAL_OK;
     case DF_OP_gemm_fwd:
-        ref_gemm_fwd(&l, io->out[0], io->in[0], call->rows);
+        run_product(layer, ref_gemm_fwd, false, scratch, io->out[0], io->in[0], call->rows);
         return DFAL_OK;
     case DF_OP_gemm_bwd:
-        if (layer->half_weight != NULL)
-            ref_half_bwd(&half, ref_gemm_bwd, io->out[0], io->in[0], call->rows);
-        else
-            ref_gemm_bwd(&l, io->out[0], io->in[0], call->rows);
+        run_product(layer, ref_gemm_bwd, true, scratch, io->out[0], io->in[0], call->rows);
         return DFAL_OK;
     case DF_OP_gemm_wgrad:
         ref_gemm_wgrad(&l, io->out[0], io->out[1], io->in[0], io->in[1], call->rows);

@@ -14,6 +14,7 @@
 
 #include "backend/backend.h"
 #include "half.h"
+#include "split.h"
 
 struct ref_layer {
     const struct df_layer_desc *desc;
@@ -29,12 +30,12 @@ static inline int64_t ref_max(int64_t a, int64_t b)
 }
 
 /* Doubles a layer's run needs: one output plane, one input sample, or all weights and biases; with
- * half_backward a rounded output sample besides. */
+ * half_backward a rounded output sample besides; with split three samples, inputs or outputs. */
 static inline int64_t ref_scratch_count(const struct df_layer_desc *desc)
 {
     const int64_t weights = df_layer_weight_count(desc) + df_layer_bias_count(desc);
     const int64_t planes = ref_max(df_shape_size(desc->in), df_shape_size(desc->out));
-    const int64_t rounded = desc->half_backward ? df_shape_size(desc->out) : 0;
+    const int64_t rounded = desc->split ? 3 * planes : desc->half_backward ? df_shape_size(desc->out) : 0;
     return ref_max(planes, desc->weight_gradient ? weights : 0) + rounded;
 }
 
@@ -241,9 +242,10 @@ static inline double ref_half(df_real x, int32_t shift)
     return (double)df_half_value(df_half_scaled((float)x, shift));
 }
 
-typedef void ref_backward(const struct ref_layer *l, df_real *dx, const df_real *dy, int64_t rows);
+/* A forward or a backward. */
+typedef void ref_product(const struct ref_layer *l, df_real *out, const df_real *in, int64_t rows);
 
-static void ref_half_bwd(const struct ref_layer *l, ref_backward *backward, df_real *dx, const df_real *dy,
+static void ref_half_bwd(const struct ref_layer *l, ref_product *backward, df_real *dx, const df_real *dy,
                          int64_t rows)
 {
     const int64_t in = df_shape_size(l->desc->in), out = df_shape_size(l->desc->out);
@@ -256,6 +258,44 @@ static void ref_half_bwd(const struct ref_layer *l, ref_backward *backward, df_r
         backward(l, dx + row * in, rounded, 1);
         for (int64_t i = 0; i < in; i++)
             dx[row * in + i] = (df_real)ldexp((double)dx[row * in + i], -(shift + l->weight_shift));
+    }
+}
+
+/* ---- Split precision (kernels/split.h): parts as a GPU has them, sums in double ----------------- */
+
+/* The low part of x times 2^shift, and the sum of both parts, which a float holds. */
+static inline double ref_split_part(df_real x, int32_t shift, double *both)
+{
+    uint16_t high, low;
+    df_split((float)x, shift, &high, &low);
+    *both = (double)df_half_value(high) + (double)df_half_value(low);
+    return (double)df_half_value(low);
+}
+
+/* All products of parts but low low: those of both parts, less those of low ones. both and low have no
+ * biases. bias NULL: of a backward. */
+static void ref_split_run(const struct ref_layer *both, const struct ref_layer *low, const double *bias,
+                          ref_product *product, df_real *out, const df_real *in, int64_t rows)
+{
+    const struct df_layer_desc *d = both->desc;
+    const int64_t x = df_shape_size(d->in), y = df_shape_size(d->out), plane = d->out.h * d->out.w;
+    const int64_t in_size = bias != NULL ? x : y, out_size = bias != NULL ? y : x, room = ref_max(x, y);
+    df_real *parts = (df_real *)(both->scratch + ref_scratch_count(d) - 3 * room), *low_parts = parts + room,
+            *less = low_parts + room;
+    for (int64_t row = 0; row < rows; row++) {
+        const df_real *from = in + row * in_size;
+        df_real *to = out + row * out_size;
+        const int32_t shift = ref_half_shift(from, in_size, DF_SPLIT_PLACE);
+        for (int64_t i = 0; i < in_size; i++) {
+            double sum;
+            low_parts[i] = (df_real)ref_split_part(from[i], shift, &sum);
+            parts[i] = (df_real)sum;
+        }
+        product(both, to, parts, 1);
+        product(low, less, low_parts, 1);
+        for (int64_t i = 0; i < out_size; i++)
+            to[i] = (df_real)(ldexp((double)to[i] - (double)less[i], -(shift + both->weight_shift)) +
+                              (bias != NULL ? bias[i / plane] : 0));
     }
 }
 

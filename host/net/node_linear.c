@@ -53,7 +53,9 @@ static dfal_status prepare(struct df_plan *plan, int32_t index)
     /* Gradients by parameters alone never ask for that of the network's input. */
     if (node->inputs[0] == DF_INPUT && !(plan->uses & DF_PLAN_INPUT_GRADIENT))
         desc.backward = false;
-    desc.half_backward = desc.backward && plan->uses & DF_PLAN_HALF && !df_layer_is_narrow(&desc);
+    const bool wide = !df_layer_is_narrow(&desc);
+    desc.half_backward = desc.backward && plan->uses & DF_PLAN_HALF && wide;
+    desc.split = plan->uses & DF_PLAN_SPLIT && wide && desc.group <= 1;
     return plan->device->backend->layer_create(plan->device, &plan->nodes[index].layer, &desc);
 }
 

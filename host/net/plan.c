@@ -90,6 +90,16 @@ static dfal_status upload(struct df_plan *plan)
     return plan->device->backend->synchronize(plan->device, 0);
 }
 
+static dfal_status check_precision(const struct df_device *device, int uses)
+{
+    const bool lacks_fast = uses & DF_PLAN_HALF && !device->half_backward,
+               lacks_split = uses & DF_PLAN_SPLIT && !device->split;
+    if (lacks_fast || lacks_split)
+        DF_FAIL(DFAL_E_UNAVAILABLE, "back end '%s' has no %s precision: use `precision` strict",
+                device->info.backend, lacks_fast ? "fast" : "split");
+    return DFAL_OK;
+}
+
 static dfal_status create(struct df_plan **out, struct df_device *device, const struct df_network *network,
                           int uses, bool fold, const char *tap)
 {
@@ -99,9 +109,7 @@ static dfal_status create(struct df_plan **out, struct df_device *device, const 
     if (fold && uses & (DF_PLAN_TRAIN | DF_PLAN_ROW_GRADIENT))
         DF_FAIL(DFAL_E_INTERNAL,
                 "A plan for gradients by parameters was asked for with folding, expected without");
-    if (uses & DF_PLAN_HALF && !device->half_backward)
-        DF_FAIL(DFAL_E_UNAVAILABLE, "back end '%s' has no fast precision: use `precision` strict",
-                device->info.backend);
+    DF_TRY(check_precision(device, uses));
     DF_TRY(df_alloc(&plan, 1, sizeof *plan));
     plan->device = device;
     plan->uses = uses;

@@ -12,7 +12,8 @@
  * is off, and batch-norm the affine map of its running statistics, whose weight and bias are parameters like
  * others (row_gradients.h). Alone; TRAIN has the gradients of a batch that trains.
  * HALF: input gradients with operands rounded to binary16, in layers that are not narrow; a fused network's
- * and all else stay as they are. */
+ * and all else stay as they are. SPLIT: forwards and input gradients with operands in two binary16 each, in
+ * such layers without groups. */
 enum df_plan_use {
     DF_PLAN_FORWARD = 1,
     DF_PLAN_INPUT_GRADIENT = 2,
@@ -20,13 +21,14 @@ enum df_plan_use {
     DF_PLAN_FUSED = 8,
     DF_PLAN_HALF = 16,
     DF_PLAN_DRAWN = 32,
-    DF_PLAN_ROW_GRADIENT = 64
+    DF_PLAN_ROW_GRADIENT = 64,
+    DF_PLAN_SPLIT = 128
 };
 
 struct df_plan;
 /* Compile and upload. fold applies df_network_fold first (not with TRAIN or ROW_GRADIENT). The network is
  * copied. Without any use nothing is run: the plan tells where parameters stand.
- * Errors   E_UNAVAILABLE HALF on a device without */
+ * Errors   E_UNAVAILABLE HALF or SPLIT on a device without */
 dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const struct df_network *network,
                            int uses, bool fold);
 /* A forward of the network as it is given, in one call that gives a node's values besides (df_tape_node).

@@ -137,10 +137,17 @@ static dfal_status upload_constants(struct df_deepfool_engine *engine)
     return DFAL_OK;
 }
 
+int df_deepfool_precision(const char *precision)
+{
+    if (strcmp(precision, "fast") == 0)
+        return DF_DEEPFOOL_HALF;
+    return strcmp(precision, "split") == 0 ? DF_DEEPFOOL_SPLIT : 0;
+}
+
 static int plan_uses(int how)
 {
     return DF_PLAN_FORWARD | DF_PLAN_INPUT_GRADIENT | (how & DF_DEEPFOOL_FUSED ? DF_PLAN_FUSED : 0) |
-           (how & DF_DEEPFOOL_HALF ? DF_PLAN_HALF : 0);
+           (how & DF_DEEPFOOL_HALF ? DF_PLAN_HALF : 0) | (how & DF_DEEPFOOL_SPLIT ? DF_PLAN_SPLIT : 0);
 }
 
 dfal_status df_deepfool_fuses(bool *fused, struct df_device *device, const struct df_network *network)

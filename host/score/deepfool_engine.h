@@ -12,15 +12,18 @@
 #include "store/stream.h"
 
 /* FOLD: linear chains folded (df_network_fold). FUSED: the whole network in one call where the back end can.
- * HALF: the Jacobian in half precision (DF_PLAN_HALF). */
-enum { DF_DEEPFOOL_FOLD = 1, DF_DEEPFOOL_FUSED = 2, DF_DEEPFOOL_HALF = 4 };
+ * HALF: the Jacobian in half precision (DF_PLAN_HALF). SPLIT: forwards, too, in split precision
+ * (DF_PLAN_SPLIT). */
+enum { DF_DEEPFOOL_FOLD = 1, DF_DEEPFOOL_FUSED = 2, DF_DEEPFOOL_HALF = 4, DF_DEEPFOOL_SPLIT = 8 };
+/* HALF, SPLIT or 0, of one of DFAL_PRECISIONS. */
+int df_deepfool_precision(const char *precision);
 /* Engine: plan, slots and tapes for every queue, of each device of the group; made once, run on many streams.
  * A worker a queue; every worker owns its slots and takes new samples from the stream where one is done.
  * batch: samples in flight over all workers, at least one a device; 0: as many as memory and cache suggest.
- * how: FOLD, FUSED, HALF.
+ * how: FOLD, FUSED, HALF, SPLIT.
  * Errors   E_SHAPE network and pool differ; E_DATA the outputs look like probabilities, one class, one of the
- *          first rows is outside the range that is clipped to; E_MEMORY; E_UNAVAILABLE HALF on a device
- *          without */
+ *          first rows is outside the range that is clipped to; E_MEMORY; E_UNAVAILABLE HALF or SPLIT on a
+ *          device without */
 struct df_deepfool_engine;
 dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_context *context,
                                struct df_device *device, const struct df_network *network,

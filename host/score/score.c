@@ -67,6 +67,9 @@ static dfal_status check_closest(const struct score *score)
         return DFAL_OK;
     if (options->shard_count > 0 || options->range_begin != 0 || options->range_end != -1)
         DF_FAIL(DFAL_E_USAGE, "`closest` finds rows of a whole pool, expected no range and no shard");
+    if (strcmp(options->precision, "split") == 0)
+        DF_FAIL(DFAL_E_USAGE,
+                "`closest` proves by what float32 sums may round, expected `precision` strict or fast");
     if (options->adversarial > options->closest)
         DF_FAIL(DFAL_E_USAGE,
                 "%" PRId64 " adversarial images asked for, expected at most the %" PRId64 " closest rows",
@@ -77,7 +80,7 @@ static dfal_status check_closest(const struct score *score)
 int df_score_how(const struct dfal_score_options *options)
 {
     return DF_DEEPFOOL_FOLD | (strcmp(options->engine, "layers") != 0 ? DF_DEEPFOOL_FUSED : 0) |
-           (strcmp(options->precision, "fast") == 0 ? DF_DEEPFOOL_HALF : 0);
+           df_deepfool_precision(options->precision);
 }
 
 static dfal_status create_engine(struct score *score)

@@ -210,7 +210,7 @@ static dfal_status excuse(int64_t *differing, int64_t *worst, struct comparison 
         strcmp(device->info.library, head->library) != 0)
         return DFAL_OK;
     const int engine = strcmp(head->engine, "fused") == 0 ? DF_DEEPFOOL_FUSED : 0;
-    const int precision = strcmp(head->precision, "fast") == 0 ? DF_DEEPFOOL_HALF : 0;
+    const int precision = df_deepfool_precision(head->precision);
     DF_TRY(recompute(c, context, device, network, pool, deepfool, DF_DEEPFOOL_FOLD | engine | precision));
     int64_t excused = 0, left = *worst;
     for (int64_t i = 0; i < c->count; i++) {

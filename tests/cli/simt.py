@@ -205,28 +205,35 @@ def large_pool(dfal):
 
 
 def precision(dfal):
-    """Half precision of the Jacobian: near strict's margins with strict's logits, another arithmetic, and none on the cpu. A
-    fused network has strict's bits."""
+    """Half precision of the Jacobian: near strict's margins with strict's logits, another arithmetic, and none on the cpu. Split
+    precision: nearer. A fused network has strict's bits."""
     prepare(dfal)
-    dfal.refuses(69, "--backend", "cpu", "score", "net.h5", "pool.h5", "-o", "none.h5", "--precision", "fast",
-                 says="back end 'cpu' has no fast precision: use --precision strict")
+    for kind in "fast", "split":
+        dfal.refuses(69, "--backend", "cpu", "score", "net.h5", "pool.h5", "-o", "none.h5", "--precision", kind,
+                     says=f"back end 'cpu' has no {kind} precision: use --precision strict")
+    dfal.refuses(64, "--backend", BACKEND, "score", "net.h5", "pool.h5", "-o", "none.h5", "--precision", "split", "--closest", "2",
+                 says="expected --precision strict or fast")
     check(not any(name.startswith("none.h5") for name in os.listdir(dfal.folder)), "a refused score left files")
     scores = {}
     for engine in "layers", "fused":
-        for kind in "strict", "fast":
+        for kind in "strict", "fast", "split":
             out = f"{engine}-{kind}.h5"
             dfal.run("-q", "--backend", BACKEND, "score", "net.h5", "pool.h5", "-o", out, "--engine", engine,
                      "--precision", kind)
             with h5py.File(dfal.at(out)) as file:
                 check(file.attrs["precision"] in (kind, kind.encode()), f"{out}: precision {file.attrs['precision']}")
                 scores[engine, kind] = {key: file[key][()] for key in ("status", "margin", "first_margin", "logit_gap")}
-    strict, fast = scores["layers", "strict"], scores["layers", "fast"]
+    strict, fast, split = (scores["layers", kind] for kind in ("strict", "fast", "split"))
     check(np.array_equal(strict["logit_gap"], fast["logit_gap"]), "precision fast has other logits than strict")
     check(np.array_equal(strict["status"], fast["status"]), "precision fast has other statuses than strict")
     error = np.abs(fast["margin"] / strict["margin"] - 1)
     check(0 < error.max() < 2e-3, f"precision fast is {error.max()} from strict")
-    check(np.array_equal(scores["fused", "strict"]["margin"], scores["fused", "fast"]["margin"]),
-          "a fused network in precision fast has other bits than in strict")
+    check(np.array_equal(strict["status"], split["status"]), "precision split has other statuses than strict")
+    error = np.abs(split["margin"] / strict["margin"] - 1)
+    check(0 < error.max() < 1e-4, f"precision split is {error.max()} from strict")
+    for kind in "fast", "split":
+        check(np.array_equal(scores["fused", "strict"]["margin"], scores["fused", kind]["margin"]),
+              f"a fused network in precision {kind} has other bits than in strict")
     half = ("--backend", BACKEND, "score", "net.h5", "pool.h5", "--engine", "layers")
     dfal.run("-q", *half, "--precision", "fast", "--range", "0:6", "-o", "a.h5")
     dfal.run("-q", *half, "--precision", "strict", "--range", "6:12", "-o", "b.h5")

@@ -60,7 +60,10 @@ const struct dfal_pool_options *pool_args_options(struct pool_args *args);
 /* What computes it; likewise. */
 #define ARITHMETIC_OPTIONS(S, score, ...)                                                                    \
     OPT(S, "precision", 0, VALUE_CHOICE, score.precision, DFAL_PRECISIONS,                                   \
-        "arithmetic; fast: input gradients in half precision, on GPUs (default strict)", __VA_ARGS__),       \
+        "arithmetic (default strict); on GPUs also fast: input gradients in half precision, and split: "     \
+        "wide "                                                                                              \
+        "layers at float32's grade on tensor cores",                                                         \
+        __VA_ARGS__),                                                                                        \
         OPT(S, "engine", 0, VALUE_CHOICE, score.engine, DFAL_ENGINES, "engine (default auto)", __VA_ARGS__)
 
 #endif
