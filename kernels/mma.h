@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A GPU's instructions for products of small matrices, a warp at a time, and for copies that pass by
- * registers. All lanes of the warp call them together. Under the shim they are functions of simt.h.
+/* A GPU's instructions for products of small matrices, which all lanes of a warp call together, and for a
+ * thread's copies that need no registers. Under the shim they are functions of simt.h.
  *
  * Fragments  lane l has, with g = l / 4 and t = 2 (l % 4), of A [16][16]: a[0] row g, columns t and t + 1;
  *            a[1] row g + 8; a[2] and a[3] the same rows, columns t + 8 and t + 9. Of B [16][8], two binary16
@@ -21,7 +21,8 @@ static __device__ inline void df_mma(float (&c)[4], const uint32_t (&a)[4], cons
 #ifdef DF_SIMT
     simt_mma(c, a, b);
 #else
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
         "{%0, %1, %2, %3};"
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
@@ -42,7 +43,8 @@ static __device__ inline void df_load_matrices(uint32_t (&word)[4], const void *
 #endif
 }
 
-/* 16 bytes from global to shared memory, both at multiples of 16; wanted false: zeros, and from is not read.
+/* 16 bytes from global to shared memory, both at multiples of 16; wanted false: zeros, from an address that
+ * might be read.
  * They are there for this thread once df_copy_wait has waited for their group, and for others behind a
  * barrier. */
 static __device__ inline void df_copy_begin(void *to, const void *from, bool wanted)

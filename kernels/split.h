@@ -14,7 +14,8 @@
  *          row's bits are its own, whatever stands beside it and however tiles are cut; but how a tensor core
  *          rounds inside a unit is the GPU model's.
  * Edges    The largest magnitude is that of the finite values. NaN and infinities have no low part. A value
- *          of y in whose sum one of them stands is NaN or infinite, not always as in float32.
+ *          in whose sum one of them stands is NaN or infinite, not always as in float32, and a weight that is
+ *          infinite or NaN is multiplied by the padding's zeros, too.
  * Source   Ootomo, Yokota 2022, arXiv:2203.03341, section 4: the three products, and a sum outside of the
  *          tensor core, which truncates. */
 #ifndef DF_KERNELS_SPLIT_H

@@ -20,17 +20,16 @@ void test_layer_create(struct test_layer *t, struct df_device *device, const str
                        enum test_layer_precision precision, double weight_size, bool biased)
 {
     *t = (struct test_layer){.c = c};
-    t->desc = (struct df_layer_desc){
-        .is_gemm = c->is_gemm,
-        .in = {c->in[0], c->in[1], c->in[2]},
-        .out = {c->out[0], c->out[1], c->out[2]},
-        .window = {{c->kernel, c->kernel}, {c->stride, c->stride}, {c->pad, c->pad, c->pad, c->pad}, {1, 1}},
-        .group = c->group,
-        .block_rows = 4,
-        .forward = true,
-        .backward = true,
-        .half_backward = precision == TEST_LAYER_HALF,
-        .split = precision == TEST_LAYER_SPLIT};
+    t->desc = (struct df_layer_desc){.is_gemm = c->is_gemm,
+                                     .in = {c->in[0], c->in[1], c->in[2]},
+                                     .out = {c->out[0], c->out[1], c->out[2]},
+                                     .window = c->window,
+                                     .group = c->group,
+                                     .block_rows = 4,
+                                     .forward = true,
+                                     .backward = true,
+                                     .half_backward = precision == TEST_LAYER_HALF,
+                                     .split = precision == TEST_LAYER_SPLIT};
     t->in = df_shape_size(t->desc.in);
     t->out = df_shape_size(t->desc.out);
     t->weights = df_layer_weight_count(&t->desc);
@@ -76,14 +75,17 @@ void test_layer_run(const struct test_layer *t, struct df_device *device, bool b
 void test_layer_products(const struct test_layer_case *c, bool backward, double *out, const double *in,
                          const double *weight)
 {
-    const int ci = c->in[0] / c->group, co = c->out[0] / c->group, taps = c->kernel * c->kernel;
-    const int out_plane = c->out[1] * c->out[2];
+    const struct df_window *window = &c->window;
+    const int ci = c->in[0] / c->group, co = c->out[0] / c->group, out_plane = c->out[1] * c->out[2];
+    const int taps = window->kernel[0] * window->kernel[1];
     for (int o = 0; o < c->out[0]; o++)
         for (int p = 0; p < out_plane; p++)
             for (int i = 0; i < ci * taps; i++) {
                 const int channel = o / co * ci + i / taps, tap = i % taps;
-                const int h = p / c->out[2] * c->stride + tap / c->kernel - c->pad;
-                const int w = p % c->out[2] * c->stride + tap % c->kernel - c->pad;
+                const int h = p / c->out[2] * window->stride[0] - window->pad[0] +
+                              tap / window->kernel[1] * window->dilation[0];
+                const int w = p % c->out[2] * window->stride[1] - window->pad[1] +
+                              tap % window->kernel[1] * window->dilation[1];
                 if (h < 0 || h >= c->in[1] || w < 0 || w >= c->in[2])
                     continue;
                 const int x = (channel * c->in[1] + h) * c->in[2] + w, y = o * out_plane + p;

@@ -5,9 +5,20 @@
 
 #include "support_device.h"
 
+/* A square window. */
+#define TEST_WINDOW(kernel, stride, pad)                                                                     \
+    {                                                                                                        \
+        {kernel, kernel}, {stride, stride}, {pad, pad, pad, pad},                                            \
+        {                                                                                                    \
+            1, 1                                                                                             \
+        }                                                                                                    \
+    }
+
 struct test_layer_case {
     const char *what;
-    int in[3], out[3], kernel, stride, pad, group;
+    int in[3], out[3];
+    struct df_window window;
+    int group;
     bool is_gemm;
 };
 

@@ -106,15 +106,15 @@ static void scales(void **state)
 enum { ROWS = 9 };
 
 static const struct test_layer_case cases[] = {
-    {"3x3", {40, 6, 5}, {36, 6, 5}, 3, 1, 1, 1, false},
-    {"3x3, stride 2", {33, 9, 9}, {50, 5, 5}, 3, 2, 1, 1, false},
-    {"1x1", {48, 4, 4}, {34, 4, 4}, 1, 1, 0, 1, false},
-    {"large planes", {33, 16, 16}, {48, 16, 16}, 1, 1, 0, 1, false}, /* several blocks a row */
-    {"whole planes", {36, 4, 4}, {20, 1, 1}, 4, 1, 0, 1, false},
-    {"groups", {80, 5, 5}, {40, 5, 5}, 3, 1, 1, 2, false},
-    {"narrow", {3, 8, 8}, {5, 4, 4}, 5, 2, 2, 1, false},
-    {"gemm 256-84", {256, 1, 1}, {84, 1, 1}, 1, 1, 0, 1, true},
-    {"gemm 37-35", {37, 1, 1}, {35, 1, 1}, 1, 1, 0, 1, true},
+    {"3x3", {40, 6, 5}, {36, 6, 5}, TEST_WINDOW(3, 1, 1), 1, false},
+    {"3x3, stride 2", {33, 9, 9}, {50, 5, 5}, TEST_WINDOW(3, 2, 1), 1, false},
+    {"1x1", {48, 4, 4}, {34, 4, 4}, TEST_WINDOW(1, 1, 0), 1, false},
+    {"large planes", {33, 16, 16}, {48, 16, 16}, TEST_WINDOW(1, 1, 0), 1, false}, /* several blocks a row */
+    {"whole planes", {36, 4, 4}, {20, 1, 1}, TEST_WINDOW(4, 1, 0), 1, false},
+    {"groups", {80, 5, 5}, {40, 5, 5}, TEST_WINDOW(3, 1, 1), 2, false},
+    {"narrow", {3, 8, 8}, {5, 4, 4}, TEST_WINDOW(5, 2, 2), 1, false},
+    {"gemm 256-84", {256, 1, 1}, {84, 1, 1}, TEST_WINDOW(1, 1, 0), 1, true},
+    {"gemm 37-35", {37, 1, 1}, {35, 1, 1}, TEST_WINDOW(1, 1, 0), 1, true},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -150,7 +150,7 @@ static double *rounded(const float *x, int64_t count, int top, int *shift)
 static void expect(const struct setup *s, float *dx, const float *dy)
 {
     const struct test_layer_case *c = s->t.c;
-    const int terms = c->out[0] / c->group * c->kernel * c->kernel;
+    const int terms = c->out[0] / c->group * c->window.kernel[0] * c->window.kernel[1];
     int weight_shift, shift, spare = 0;
     while (1 << spare < terms)
         spare++;

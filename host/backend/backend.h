@@ -388,6 +388,8 @@ int64_t df_layer_weight_count(const struct df_layer_desc *layer);
 int64_t df_layer_bias_count(const struct df_layer_desc *layer);
 /* So few channels that a library's tiles, and tensor cores, would mostly be padding. */
 bool df_layer_is_narrow(const struct df_layer_desc *layer);
+/* May it be split? Without groups, and wide on both sides: forward and backward each pad one of them. */
+bool df_layer_can_split(const struct df_layer_desc *layer);
 /* Products that a value of dx is the sum of, at most. */
 int64_t df_layer_backward_terms(const struct df_layer_desc *layer);
 

@@ -116,6 +116,8 @@ static dfal_status check_desc(const struct df_layer_desc *desc)
     if (desc->is_gemm && (desc->in.h != 1 || desc->in.w != 1 || desc->out.h != 1 || desc->out.w != 1))
         DF_FAIL(DFAL_E_INTERNAL, "a product over planes of %lldx%lld was asked for, expected 1x1",
                 (long long)desc->in.h, (long long)desc->in.w);
+    if (desc->split && desc->group > 1)
+        DF_FAIL(DFAL_E_INTERNAL, "a split layer of %d groups was asked for, expected 1", desc->group);
     if (df_shape_size(desc->in) > INT32_MAX || df_shape_size(desc->out) > INT32_MAX)
         DF_FAIL(DFAL_E_UNAVAILABLE,
                 "a layer of %lld inputs and %lld outputs is too large for the CUDA back end",

@@ -14,14 +14,10 @@ struct split_op {
     int32_t block_rows;
     struct df_conv_shape shape;
     int64_t in_channels, in_plane, out_size; /* of the op: backward, dy's and dx's */
+    int64_t taps, weight_count;              /* of a kernel; of the layer */
     uint16_t *weight;
     int32_t *weight_shift;
 };
-
-static int64_t weight_count(const struct df_conv_shape *shape)
-{
-    return (int64_t)shape->out[0] * shape->in[0] * shape->window.kernel[0] * shape->window.kernel[1];
-}
 
 static int64_t rows_of_a_block(const struct split_op *op, int64_t rows)
 {
@@ -55,15 +51,13 @@ static dfal_status bind(struct df_cuda_op *head, const float *weight, const floa
 {
     static const char what[] = "splitting weights";
     const struct split_op *op = (const struct split_op *)head;
-    const struct df_conv_shape *shape = &op->shape;
-    const int64_t taps = (int64_t)shape->window.kernel[0] * shape->window.kernel[1];
     (void)bias;
     DF_CUDA(
-        (cudaError_t)df_half_shifts(op->weight_shift, weight, 1, weight_count(shape), DF_SPLIT_PLACE, stream),
+        (cudaError_t)df_half_shifts(op->weight_shift, weight, 1, op->weight_count, DF_SPLIT_PLACE, stream),
         what);
     return df_cuda_status((cudaError_t)df_split_pack_weights(op->weight, weight, op->weight_shift,
-                                                             shape->out[0], shape->in[0], taps, op->backward,
-                                                             stream),
+                                                             op->shape.out[0], op->shape.in[0], op->taps,
+                                                             op->backward, stream),
                           what);
 }
 
@@ -105,9 +99,9 @@ dfal_status df_cuda_split_create(struct df_cuda_op **out, const struct df_layer_
     op->in_channels = from->c;
     op->in_plane = from->h * from->w;
     op->out_size = df_shape_size(*to);
-    const struct df_conv_shape *shape = &op->shape;
-    const int64_t taps = (int64_t)shape->window.kernel[0] * shape->window.kernel[1];
-    const int64_t numbers = df_split_count(taps * to->c, from->c);
+    op->taps = (int64_t)op->shape.window.kernel[0] * op->shape.window.kernel[1];
+    op->weight_count = df_layer_weight_count(desc);
+    const int64_t numbers = df_split_count(op->taps * to->c, from->c);
     DF_TRY_TO(done, status, df_cuda_memory((void **)&op->weight, numbers * (int64_t)sizeof *op->weight));
     DF_TRY_TO(done, status, df_cuda_memory((void **)&op->weight_shift, sizeof *op->weight_shift));
     *out = &op->head;

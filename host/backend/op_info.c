@@ -35,12 +35,20 @@ int64_t df_layer_bias_count(const struct df_layer_desc *layer)
     return layer->is_gemm ? df_shape_size(layer->out) : layer->out.c;
 }
 
+enum { NARROW = 32 };
+
 bool df_layer_is_narrow(const struct df_layer_desc *layer)
 {
-    enum { NARROW = 32 };
     if (layer->is_gemm)
         return layer->in.c <= NARROW || layer->out.c <= NARROW;
     return layer->in.c / (layer->group > 1 ? layer->group : 1) <= NARROW;
+}
+
+bool df_layer_can_split(const struct df_layer_desc *layer)
+{
+    enum { MOST_PHASES = 65535 }; /* blockIdx.z of its backward */
+    return !df_layer_is_narrow(layer) && layer->group <= 1 && layer->out.c > NARROW &&
+           (layer->is_gemm || (int64_t)layer->window.stride[0] * layer->window.stride[1] <= MOST_PHASES);
 }
 
 int64_t df_layer_backward_terms(const struct df_layer_desc *layer)

@@ -34,8 +34,8 @@ _Static_assert((int)DF_PHILOX_BADGE == (int)DF_STREAM_BADGE, "kernels/race.h rep
 struct layer {
     struct df_layer head;
     double *weight, *bias; /* packed by bind: a layer sees changed parameters only after the next bind */
-    double *rounded;       /* of half_backward and split: scaled by 2^weight_shift */
-    double *low, *zeros;   /* of split: the low parts; no biases */
+    double *scaled;        /* of half_backward: rounded; of split: both parts; times 2^weight_shift */
+    double *low, *zeros;   /* of split: the low parts alone; no biases */
     int32_t weight_shift;
     double *scratch; /* [queues, scratch_count] */
     int64_t scratch_count;
@@ -162,7 +162,7 @@ static void ref_layer_destroy(struct df_device *device, struct df_layer *given)
     if (layer == NULL)
         return;
     df_free(layer->weight);
-    df_free(layer->rounded);
+    df_free(layer->scaled);
     df_free(layer->low);
     df_free(layer->zeros);
     df_free(layer->bias);
@@ -182,7 +182,7 @@ static dfal_status ref_layer_create(struct df_device *device, struct df_layer **
     layer->scratch_count = ref_scratch_count(desc);
     DF_TRY_TO(done, status, df_alloc(&layer->weight, weights, sizeof(double)));
     if (desc->half_backward || desc->split)
-        DF_TRY_TO(done, status, df_alloc(&layer->rounded, weights, sizeof(double)));
+        DF_TRY_TO(done, status, df_alloc(&layer->scaled, weights, sizeof(double)));
     if (desc->split) {
         DF_TRY_TO(done, status, df_alloc(&layer->low, weights, sizeof(double)));
         DF_TRY_TO(done, status, df_alloc(&layer->zeros, biases, sizeof(double)));
@@ -203,9 +203,9 @@ static void round_weights(struct layer *layer, const df_real *w, int64_t count)
     layer->weight_shift = shift;
     for (int64_t i = 0; i < count; i++)
         if (layer->low != NULL)
-            layer->low[i] = ref_split_part(w[i], shift, &layer->rounded[i]);
+            layer->low[i] = ref_split_part(w[i], shift, &layer->scaled[i]);
         else
-            layer->rounded[i] = ref_half(w[i], shift);
+            layer->scaled[i] = ref_half(w[i], shift);
 }
 
 static dfal_status ref_layer_bind(struct df_device *device, int32_t queue, struct df_layer *given,
@@ -222,7 +222,7 @@ static dfal_status ref_layer_bind(struct df_device *device, int32_t queue, struc
     const df_real *w = span_address(weight), *b = span_address(bias);
     for (int64_t i = 0; i < weights; i++)
         layer->weight[i] = (double)w[i];
-    if (layer->rounded != NULL)
+    if (layer->scaled != NULL)
         round_weights(layer, w, weights);
     for (int64_t i = 0; i < biases; i++)
         layer->bias[i] = b != NULL ? (double)b[i] : 0;
@@ -263,8 +263,8 @@ static void run_product(const struct layer *layer, ref_product *product, bool ba
 {
     const struct df_layer_desc *desc = &layer->head.desc;
     const struct ref_layer plain = {desc, layer->weight, layer->bias, 0, scratch},
-                           half = {desc, layer->rounded, layer->bias, layer->weight_shift, scratch},
-                           both = {desc, layer->rounded, layer->zeros, layer->weight_shift, scratch},
+                           half = {desc, layer->scaled, layer->bias, layer->weight_shift, scratch},
+                           both = {desc, layer->scaled, layer->zeros, layer->weight_shift, scratch},
                            low = {desc, layer->low, layer->zeros, layer->weight_shift, scratch};
     if (desc->split)
         ref_split_run(&both, &low, backward ? NULL : layer->bias, product, out, in, rows);

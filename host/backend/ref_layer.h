@@ -18,10 +18,9 @@
 
 struct ref_layer {
     const struct df_layer_desc *desc;
-    const double *weight,
-        *bias; /* half_backward's backward: weight is rounded, and scaled by 2^weight_shift */
-    int32_t weight_shift;
-    double *scratch; /* ref_scratch_count elements */
+    const double *weight, *bias;
+    int32_t weight_shift; /* by whose power of two weight is scaled, where it is rounded or in parts */
+    double *scratch;      /* ref_scratch_count elements */
 };
 
 static inline int64_t ref_max(int64_t a, int64_t b)

@@ -53,9 +53,8 @@ static dfal_status prepare(struct df_plan *plan, int32_t index)
     /* Gradients by parameters alone never ask for that of the network's input. */
     if (node->inputs[0] == DF_INPUT && !(plan->uses & DF_PLAN_INPUT_GRADIENT))
         desc.backward = false;
-    const bool wide = !df_layer_is_narrow(&desc);
-    desc.half_backward = desc.backward && plan->uses & DF_PLAN_HALF && wide;
-    desc.split = plan->uses & DF_PLAN_SPLIT && wide && desc.group <= 1;
+    desc.half_backward = desc.backward && plan->uses & DF_PLAN_HALF && !df_layer_is_narrow(&desc);
+    desc.split = plan->uses & DF_PLAN_SPLIT && df_layer_can_split(&desc);
     return plan->device->backend->layer_create(plan->device, &plan->nodes[index].layer, &desc);
 }
 

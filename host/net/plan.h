@@ -13,7 +13,7 @@
  * others (row_gradients.h). Alone; TRAIN has the gradients of a batch that trains.
  * HALF: input gradients with operands rounded to binary16, in layers that are not narrow; a fused network's
  * and all else stay as they are. SPLIT: forwards and input gradients with operands in two binary16 each, in
- * such layers without groups. */
+ * layers that can (df_layer_can_split). */
 enum df_plan_use {
     DF_PLAN_FORWARD = 1,
     DF_PLAN_INPUT_GRADIENT = 2,

@@ -3,6 +3,7 @@
 #include "score/deepfool_engine.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "job/output.h"

@@ -16,8 +16,7 @@ dfal_status df_score_options_take(struct df_score_options *own, const struct dfa
 struct df_job_range df_score_range(const struct dfal_score_options *options);
 /* Names and numbers of the options, before anything is opened. Errors   E_USAGE; E_UNAVAILABLE */
 dfal_status df_score_check_options(const struct dfal_score_options *options);
-/* For df_deepfool_create: folded, fused unless the options say layers, in the precision that they say
- * fast. */
+/* For df_deepfool_create: folded, fused unless the options say layers, in the precision that they say. */
 int df_score_how(const struct dfal_score_options *options);
 
 #endif

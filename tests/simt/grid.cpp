@@ -96,9 +96,9 @@ struct simt_words simt_say_thread(unsigned t)
 
 static struct simt_words say_barrier(const struct barrier &at)
 {
-    static const char *const names[] = {"__syncthreads",    "__syncthreads_count", "__syncthreads_and",
-                                        "__syncthreads_or", "__syncwarp",          "a shuffle",
-                                        "__ballot_sync",    "__any_sync",          "__all_sync",
+    static const char *const names[] = {"__syncthreads",           "__syncthreads_count", "__syncthreads_and",
+                                        "__syncthreads_or",        "__syncwarp",          "a shuffle",
+                                        "__ballot_sync",           "__any_sync",          "__all_sync",
                                         "an instruction of a warp"};
     const char *slash = strrchr(at.file, '/');
     char mask[32] = "";
@@ -229,6 +229,8 @@ static void run_thread(unsigned t)
     stand_at(t);
     threads[t].state = READY;
     grid->thread();
+    if (simt_copies_left(t))
+        simt_die("%s: %s ends before its copies have", simt_say_block().text, simt_say_thread(t).text);
     threads[t].state = ENDED;
     ended++;
 }

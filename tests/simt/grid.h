@@ -18,6 +18,7 @@ extern thread_local int simt_current;
 
 /* A block of so many threads begins: no copy is under way (tensor.cpp). */
 void simt_begin_block(unsigned threads);
+bool simt_copies_left(unsigned thread); /* that it has not waited for */
 
 /* Does the address lie on the stack of the thread that runs? */
 bool simt_is_own_stack(const void *address);

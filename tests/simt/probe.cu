@@ -223,6 +223,8 @@ __global__ void fault_in_block(enum probe_fault fault, int32_t *out)
         __syncthreads();
     if ((fault == PROBE_LANE_ENDS || fault == PROBE_PRODUCT_ENDS) && t == 33)
         return;
+    if (fault == PROBE_COPY_ENDS && t == 17)
+        df_copy_begin(open, out, true);
     if (fault == PROBE_PRODUCT_ENDS) {
         const uint32_t words[4] = {}, two[2] = {};
         float sum[4] = {};

@@ -31,8 +31,8 @@ int probe_atomic(int32_t *total, int blocks, void *stream);
 /* out[0] and out[1]: what static and dynamic shared memory begin with. */
 int probe_fresh_shared(float *out, void *stream);
 
-/* One warp: d [16, 16] = a b, a [16, 16] and b by columns [16, 16] binary16, copied to shared memory past the
- * registers in a group each; the second half of b's last column is not wanted. seen [4, 32]: each lane's word
+/* One warp: d [16, 16] = a b, a [16, 16] and b by columns [16, 16] binary16, copied to shared memory in
+ * a group each; the second half of b's last column is not wanted. seen [4, 32]: each lane's word
  * of a and of b when nothing was waited for, and when a was. */
 int probe_tensor(float *d, uint32_t *seen, const uint16_t *a, const uint16_t *b, void *stream);
 
@@ -45,6 +45,7 @@ enum probe_fault {
     PROBE_OTHER_KIND,    /* half of a warp at __syncwarp, half at __syncthreads */
     PROBE_LANE_ENDS,     /* one lane leaves before a shuffle */
     PROBE_PRODUCT_ENDS,  /* and one before a product of the warp */
+    PROBE_COPY_ENDS,     /* a thread that does not wait for its copy */
     PROBE_OTHER_MASK,    /* two lanes with different masks that name each other */
     PROBE_NOT_NAMED,     /* a mask without the lane itself */
     PROBE_ABSENT_SOURCE, /* a shuffle from a lane that takes no part */

@@ -7,7 +7,8 @@
  *   - a thread ends, or waits somewhere else, while others wait for it: "somewhere else" is another kind of
  *   barrier, mask
  *     or source line;
- *   - a lane names a mask without itself, or reads a lane that takes no part.
+ *   - a lane names a mask without itself, or reads a lane that takes no part;
+ *   - a thread ends while copies of its own are under way.
  * DF_SIMT_ORDER=ascending|descending|random:SEED is the order of blocks, and of threads between two
  * barriers: results that differ are a race. With DF_SIMT_WATCH (watch.h) every access of memory is looked
  * at, a race stops the program, and switching:SEED may change threads between any two accesses. Shared
@@ -174,7 +175,7 @@ static inline T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32
     return simt_shuffle(mask, value, source >= (lane & -width) + width ? lane : source, file, line);
 }
 
-/* ---- Products of small matrices, copies past the registers (kernels/mma.h) ----------------------------- */
+/* ---- Products of small matrices, copies without registers (kernels/mma.h) ------------------------------ */
 
 /* What a lane gives the others of its warp; all of them meet, which orders nothing in memory. */
 struct simt_deposit {

@@ -57,6 +57,14 @@ bool simt_copy_take(unsigned left, simt_copy *copy)
     return true;
 }
 
+bool simt_copies_left(unsigned thread)
+{
+    for (const std::vector<simt_copy> &group : groups[thread])
+        if (!group.empty())
+            return true;
+    return false;
+}
+
 void simt_begin_block(unsigned threads)
 {
     given.resize(threads);

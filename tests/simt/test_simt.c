@@ -271,6 +271,8 @@ static void missing_barriers_abort(void **state)
         {PROBE_PRODUCT_ENDS,
          {"waits at an instruction of a warp with mask 0xffffffff", "but thread (33,0,0) has ended",
           "mma.h:"}},
+        {PROBE_COPY_ENDS,
+         {"kernel fault_in_block, block (", "thread (17,0,0) ends", "before its copies have"}},
         {PROBE_OTHER_MASK, {"with mask 0x00000003", "with mask 0xffffffff", "but thread ("}},
         {PROBE_NOT_NAMED, {"calls __syncwarp with mask 0xfffffffe", "which does not name it", "thread ("}},
         {PROBE_ABSENT_SOURCE, {"with mask 0x0000ffff", "reads lane 16, which takes no part", "probe.cu:"}},
