@@ -27,10 +27,13 @@ INLINE vec_mask vec_greater(vec a, vec b)
 {
     return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);
 }
-/* Not of what is no number: a network that has diverged does not look as if its units were off. */
-INLINE vec_mask vec_is_off(vec a)
+INLINE vec_mask vec_is_off(vec a) /* a NaN is */
 {
-    return _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_LE_OQ);
+    return _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_NGT_UQ);
+}
+INLINE vec_mask vec_takes(vec a, vec b) /* df_max_takes: a NaN is larger than nothing */
+{
+    return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), a, b, _CMP_NLE_UQ);
 }
 INLINE vec vec_choose(vec_mask mask, vec yes, vec no)
 {
@@ -103,7 +106,11 @@ INLINE vec_mask vec_greater(vec a, vec b)
 }
 INLINE vec_mask vec_is_off(vec a)
 {
-    return _mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_LE_OQ);
+    return _mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_NGT_UQ);
+}
+INLINE vec_mask vec_takes(vec a, vec b)
+{
+    return _mm256_and_ps(_mm256_cmp_ps(a, a, _CMP_ORD_Q), _mm256_cmp_ps(a, b, _CMP_NLE_UQ));
 }
 INLINE vec vec_choose(vec_mask mask, vec yes, vec no)
 {
@@ -172,18 +179,26 @@ INLINE vec unit_end(vec value, vec_codes codes, bool relu, uint8_t code[LANES])
     return relu ? vec_choose(off, vec_zero(), value) : value;
 }
 
-/* Of a 2x2 window: the first of equal values is the largest, as in kernels/planes.h. What is no number stays
- * in the first place, where it never wins there; a window that has one is of a row that is not finite. */
+/* Of a 2x2 window: the first of equal values is the largest and a NaN is never, as in kernels/planes.h. With
+ * a ReLU what is to be beaten first is its 0, which no NaN beats either. */
 INLINE vec unit_of_window(const vec value[4], bool relu, uint8_t code[LANES])
 {
-    vec largest = value[0];
-    vec_codes codes = codes_all(0);
-    for (int q = 1; q < 4; q++) {
-        const vec_mask larger = vec_greater(value[q], largest);
-        largest = vec_choose(larger, value[q], largest);
-        codes = codes_choose(larger, q, codes);
-    }
-    return unit_end(largest, codes, relu, code);
+    vec largest = relu ? vec_zero() : value[0];
+    vec_codes codes = codes_all(relu ? DF_STACK_DEAD : 0);
+    if (relu)
+        for (int q = 0; q < 4; q++) {
+            const vec_mask larger = vec_greater(value[q], largest);
+            largest = vec_choose(larger, value[q], largest);
+            codes = codes_choose(larger, q, codes);
+        }
+    else
+        for (int q = 1; q < 4; q++) {
+            const vec_mask larger = vec_takes(value[q], largest);
+            largest = vec_choose(larger, value[q], largest);
+            codes = codes_choose(larger, q, codes);
+        }
+    codes_store(code, codes);
+    return largest;
 }
 
 /* What dropout makes of its code: a factor of 0 is a dead unit. */
