@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "score/evaluate.h"
@@ -508,6 +509,37 @@ static void merged_images(void **state)
     dfal_context_destroy(context);
 }
 
+/* Rows that layers have found, and images by the fused engine, which finds the same margins in other bits. */
+static void mixed_images(void **state)
+{
+    struct paths p = paths_of("small.h5", "small-net.h5", "mixed.h5");
+    if (strcmp(((struct df_device *)*state)->info.backend, "cpu") != 0)
+        return; /* one engine, one arithmetic */
+    struct dfal_context *context = test_context(backend(state), 2);
+    struct dfal_score_options o = defaults();
+    o.adversarial = 40;
+    o.engine = "layers";
+    df_fault_arm(DF_FAULT_RENAME, 1); /* when all is computed: the rows are kept */
+    test_error(score(context, &p, p.out, &o, NULL), DFAL_E_IO, "");
+    df_fault_arm(DF_FAULT_RENAME, 0);
+    assert_true(df_folder_exists(p.parts));
+    o.engine = "fused";
+    test_error(score(context, &p, p.out, &o, NULL), DFAL_E_CONFIG, "engine");
+    context->options.allow_mixed = true;
+    test_ok(score(context, &p, p.out, &o, NULL));
+    struct df_rows_head head = {0};
+    struct df_scores scores = {0};
+    struct df_column images = {.name = "adversarial/index", .type = DF_COLUMN_I64, .rank = 1};
+    test_ok(test_scores_read(p.out, &head, &scores));
+    assert_non_null(strstr(head.mixed, "layers"));
+    test_ok(df_table_read(p.out, "dfal-scores", NULL, &images, 1));
+    assert_int_equal(images.dims[0], 40);
+    df_free(images.data);
+    df_scores_clear(&scores);
+    df_rows_head_clear(&head);
+    dfal_context_destroy(context);
+}
+
 /* Write a scores file again with one margin changed. */
 static void tamper(const char *path, int64_t row, float factor)
 {
@@ -684,6 +716,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(killed_and_resumed),
         cmocka_unit_test(adversarial),
         cmocka_unit_test(merged_images),
+        cmocka_unit_test(mixed_images),
         cmocka_unit_test(verify),
         cmocka_unit_test(engines),
         cmocka_unit_test(refusals),

@@ -3,6 +3,9 @@
 #ifndef DF_SCORE_MARGIN_H
 #define DF_SCORE_MARGIN_H
 
+#include <math.h>
+#include <string.h>
+
 #include "store/scores.h"
 
 /* One sample's result. */
@@ -38,6 +41,23 @@ static inline struct df_margin df_margin_load(const struct df_scores *scores, in
         .adversarial_class = scores->adversarial_class[at],
         .iterations = scores->iterations[at],
     };
+}
+/* How far what is computed again lies from what is stored, of the larger of |again| and 1e-3; INFINITY where
+ * only one is finite. */
+static inline double df_margin_error(float stored, float again)
+{
+    if (stored == again)
+        return 0;
+    if (!isfinite(stored) || !isfinite(again))
+        return (double)INFINITY;
+    return fabs((double)stored - (double)again) / fmax(fabs((double)again), 1e-3);
+}
+/* Up to there another arithmetic agrees about the margins of a file (docs/NUMERICS.md, "Precision"). */
+#define DF_MARGIN_TOLERANCE 1e-3
+static inline double df_margin_tolerance(const struct df_rows_head *head)
+{
+    const bool fast = strcmp(head->precision, "fast") == 0 || strstr(head->mixed, "precision: ") != NULL;
+    return fast ? 5e-2 : DF_MARGIN_TOLERANCE;
 }
 /* Shard sink: where results go, in completion order (which means nothing); called under a lock.
  * adversarial [D] is x0 + (1 + overshoot) r of an OK or TIE sample when wanted, else NULL. */

@@ -199,7 +199,7 @@ static dfal_status complete(void *user, struct df_rows_writer *writer)
     if (score->some)
         DF_TRY(df_closest_record(&score->closest, writer));
     return score->options->adversarial > 0
-               ? df_adversarial_write(score->engine, writer, score->pool, &score->summary)
+               ? df_adversarial_write(score->engine, writer, score->pool, &score->summary, &score->job.head)
                : DFAL_OK;
 }
 

@@ -25,8 +25,6 @@
 #include "store/labels.h"
 #include "store/stream.h"
 
-static const double strict_tolerance = 1e-3, fast_tolerance = 5e-2, smallest_scale = 1e-3;
-
 /* The rows to look at (ascending), what is stored of them and what is recomputed. */
 struct comparison {
     int64_t count, taken; /* taken: rows whose stored values were read */
@@ -124,20 +122,11 @@ done:
     return status;
 }
 
-static double relative_error(float stored, float again)
-{
-    if (stored == again)
-        return 0;
-    if (!isfinite(stored) || !isfinite(again))
-        return INFINITY;
-    return fabs((double)stored - (double)again) / fmax(fabs((double)again), smallest_scale);
-}
-
 /* Largest error of what is not the margin itself. */
 static double error_at_start(const struct df_margin *stored, const struct df_margin *again)
 {
-    const double first = relative_error(stored->first_margin, again->first_margin),
-                 gap = relative_error(stored->logit_gap, again->logit_gap);
+    const double first = df_margin_error(stored->first_margin, again->first_margin),
+                 gap = df_margin_error(stored->logit_gap, again->logit_gap);
     return fmax(first, gap);
 }
 
@@ -171,7 +160,7 @@ static double judge(const struct df_margin *a, const struct df_margin *b, const 
     const bool classes = rounded || same_classes(a, b);
     /* dfal2018: the margin of the one that did not flip is infinite */
     const bool comparable = !rounded || (isfinite(a->margin) && isfinite(b->margin));
-    const double margin = comparable ? relative_error(a->margin, b->margin) : 0;
+    const double margin = comparable ? df_margin_error(a->margin, b->margin) : 0;
     if (margin > result->largest_relative_error)
         result->largest_relative_error = margin;
     result->disagreements += !classes;
@@ -287,7 +276,7 @@ dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result 
                                const char *scores_path, const char *network_path, const char *pool_path,
                                int64_t samples, const struct dfal_pool_options *pool_options)
 {
-    struct dfal_verify_result filled = {.tolerance = strict_tolerance}, *result = &filled;
+    struct dfal_verify_result filled = {.tolerance = DF_MARGIN_TOLERANCE}, *result = &filled;
     DF_TRY(df_sized_check(told, "dfal_verify_result"));
     if (samples < 1)
         DF_FAIL(DFAL_E_USAGE, "%" PRId64 " samples to verify, expected at least one", samples);
@@ -302,8 +291,7 @@ dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result 
     int64_t worst = 0, differing = 0;
     dfal_status status;
     DF_TRY_TO(done, status, df_rows_open(&reader, &head, scores_path, &df_scores_kind));
-    if (strcmp(head.precision, "fast") == 0)
-        result->tolerance = fast_tolerance;
+    result->tolerance = df_margin_tolerance(&head);
     DF_TRY_TO(done, status,
               pick_path(&network_path, network_path, head.network_path, "network", scores_path));
     DF_TRY_TO(done, status, pick_path(&pool_path, pool_path, head.pool_path, "pool", scores_path));
