@@ -112,16 +112,18 @@ dfal_status df_cuda_record_end(struct df_device *head, int32_t index, struct df_
 {
     struct df_cuda_queue *queue = NULL;
     cudaGraph_t graph = NULL;
-    dfal_status status = DFAL_OK;
     *out = NULL;
-    DF_TRY(df_cuda_queue_of(&queue, head, index));
-    if (here.queue != queue)
+    /* An error of an earlier call may show here: the recording has ended all the same. */
+    dfal_status status = df_cuda_queue_of(&queue, head, index);
+    if (here.queue == NULL || here.queue != queue) {
+        DF_TRY(status);
         DF_FAIL(DFAL_E_INTERNAL, "record_end: this thread has begun no recording on queue %d", index);
+    }
     const enum df_op last = queue->last;
     queue->last = here.last;
     here.queue = NULL;
     const cudaError_t error = cudaStreamEndCapture(queue->stream, &graph);
-    if (here.failed)
+    if (here.failed || status != DFAL_OK)
         (void)cudaGetLastError(); /* what failed has said why */
     else
         status = df_cuda_status(error, "ending a recording");

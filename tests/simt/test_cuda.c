@@ -21,7 +21,7 @@
 /* ---- The runtime ----------------------------------------------------------------------------- */
 
 static struct {
-    cudaError_t count_error, wait_error, properties_error, graph_error;
+    cudaError_t count_error, wait_error, properties_error, graph_error, choice_error;
     int driver, count, major;
     int calls_left; /* of those that take something; -1: all go well */
     size_t most;    /* bytes of one cudaMalloc; 0: any */
@@ -66,6 +66,10 @@ REAL(cudaError_t, cudaGetDeviceProperties, struct cudaDeviceProp *properties, in
     properties->major = gpu.major;
     properties->minor = 0;
     return error;
+}
+REAL(cudaError_t, cudaSetDevice, int index)
+{
+    return gpu.choice_error != cudaSuccess ? gpu.choice_error : __real_cudaSetDevice(index);
 }
 REAL(cudaError_t, cudaStreamCreateWithFlags, cudaStream_t *stream, unsigned flags)
 {
@@ -312,8 +316,8 @@ static void failed_kernel(void **state)
     device->backend->device_close(device);
 }
 
-/* A library that does what a capture forbids, and a graph that cannot be made: no recording, and the queue
- * goes on. */
+/* A library that does what a capture forbids, a graph that cannot be made, and an error of an earlier call
+ * that shows when the recording ends: no recording, and the queue goes on. */
 static void no_recording(void **state)
 {
     (void)state;
@@ -327,7 +331,7 @@ static void no_recording(void **state)
     test_ok(df_buffer_new(device, &span, DF_TYPE_REAL, 8));
     const struct df_call call = {.op = DF_OP_relu_fwd, .rows = 1, .cols = 8, .out = {span}, .in = {span}};
     test_ok(df_call_run(device, 2, &call));
-    for (int seen = 0; seen < 3; seen++) {
+    for (int seen = 0; seen < 4; seen++) {
         struct df_recording *recording = (struct df_recording *)device;
         test_ok(backend->record_begin(device, 2));
         test_ok(df_call_run(device, 2, &call));
@@ -346,6 +350,11 @@ static void no_recording(void **state)
             test_error(backend->record_end(device, 2, &recording), DFAL_E_MEMORY,
                        "CUDA failed in preparing a recording: out of memory");
         gpu.graph_error = cudaSuccess;
+        gpu.choice_error = cudaErrorIllegalAddress;
+        if (seen == 3)
+            test_error(backend->record_end(device, 2, &recording), DFAL_E_UNAVAILABLE,
+                       "CUDA failed in choosing the GPU: ");
+        gpu.choice_error = cudaSuccess;
         assert_null(recording);
         assert_int_equal(cudaPeekAtLastError(), cudaSuccess);
         test_ok(df_write(device, 2, span, &value, 1));
