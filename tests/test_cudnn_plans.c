@@ -14,6 +14,8 @@
 
 #include "backend/cuda.h"
 #include "backend/cuda_plan.h"
+#include "base/fault.h"
+#include "base/memory.h"
 #include "support.h"
 #include "support_cudnn.h"
 #include "turn.h" /* kernels */
@@ -640,6 +642,33 @@ static void tensors_are_named(void **state)
     assert_int_equal(handle_count, 0);
 }
 
+/* Memory is refused wherever it is asked for: nothing is left, and nothing is closed that was not opened. */
+static void memory_is_refused(void **state)
+{
+    const struct df_cuda_device device = {.head = {.queue_count = QUEUES}};
+    struct df_cudnn *library;
+    char version[96];
+    const int64_t live = df_alloc_live();
+    dfal_status status = DFAL_E_MEMORY;
+    int64_t refused = 0;
+    (void)state;
+    while (status != DFAL_OK) {
+        df_fault_arm(DF_FAULT_ALLOC, refused + 1);
+        status = df_cudnn_open(&library, &device, version, sizeof version);
+        df_fault_arm(DF_FAULT_ALLOC, 0);
+        if (status == DFAL_OK)
+            break;
+        assert_int_equal(status, DFAL_E_MEMORY);
+        assert_null(library);
+        assert_int_equal(df_alloc_live(), live);
+        refused++;
+    }
+    assert_true(refused >= 2);
+    df_cudnn_close(library);
+    assert_int_equal(df_alloc_live(), live);
+    assert_int_equal(handle_count, 0);
+}
+
 /* The weights are turned when they are bound, and the run is a forward from dy to dx. */
 static void turned_tensors_are_named(void **state)
 {
@@ -695,6 +724,7 @@ int main(void)
         cmocka_unit_test(heuristics_are_the_fallback),
         cmocka_unit_test(gradients_are_turned),
         cmocka_unit_test(tensors_are_named),
+        cmocka_unit_test(memory_is_refused),
         cmocka_unit_test(turned_tensors_are_named),
     };
     if (cudnnGetVersion() < DF_CUDNN_OLDEST) {

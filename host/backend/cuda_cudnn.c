@@ -73,7 +73,7 @@ void df_cudnn_close(struct df_cudnn *library)
         return;
     if (library->properties != NULL)
         (void)cudnnBackendDestroyDescriptor(library->properties);
-    for (int32_t q = 0; q < library->queue_count; q++)
+    for (int32_t q = 0; library->handles != NULL && q < library->queue_count; q++)
         if (library->handles[q] != NULL)
             (void)cudnnDestroy(library->handles[q]);
     df_free(library->handles);
