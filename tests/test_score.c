@@ -627,6 +627,20 @@ static void refusals(void **state)
     test_error(score(context, &products, p.out, &o, NULL), DFAL_E_UNAVAILABLE,
                "no fused engine for this network");
     o = defaults();
+    struct dfal_estimate_result estimate; /* refuses what the score refuses */
+    dfal_estimate_result_init(&estimate);
+    o.engine = "fused";
+    test_error(dfal_score_estimate(context, &estimate, products.network, products.pool, &o),
+               DFAL_E_UNAVAILABLE, "no fused engine for this network");
+    o = defaults();
+    o.adversarial = SMALL;
+    const int64_t memory = context->memory;
+    context->memory = df_memory_held() + 1000;
+    test_error(score(context, &p, p.out, &o, NULL), DFAL_E_MEMORY, "130 adversarial images");
+    test_error(dfal_score_estimate(context, &estimate, p.network, p.pool, &o), DFAL_E_MEMORY,
+               "130 adversarial images");
+    context->memory = memory;
+    o = defaults();
     o.unconverged = "first";
     test_error(score(context, &p, p.out, &o, NULL), DFAL_E_USAGE, "first");
     o = defaults();

@@ -127,12 +127,11 @@ dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_resu
     DF_TRY_TO(done, status, df_deepfool_from_options(&deepfool, options));
     DF_TRY_TO(done, status, df_pool_open(&pool, context, pool_path, options->pool));
     df_labels_warn(context, pool);
-    DF_TRY_TO(done, status, df_network_for_pool(&network, context, network_path, pool));
     DF_TRY_TO(done, status, df_job_rows(&begin, &end, &range, pool->count));
+    DF_TRY_TO(done, status, df_score_check_images(context, pool, options, end - begin));
+    DF_TRY_TO(done, status, df_network_for_pool(&network, context, network_path, pool));
     DF_TRY_TO(done, status, df_context_device(context, &device));
-    DF_TRY_TO(done, status,
-              df_deepfool_create(&engine, context, device, network, pool, &deepfool, options->batch,
-                                 df_score_how(options)));
+    DF_TRY_TO(done, status, df_score_engine(&engine, context, device, network, pool, &deepfool, options));
     result->samples = end - begin;
     result->timed_samples = result->samples < TIMED_ROWS ? result->samples : TIMED_ROWS;
     const int64_t room = device->wide ? (int64_t)df_group_count(device) * WIDE_ROWS : TIMED_ROWS;

@@ -83,14 +83,15 @@ int df_score_how(const struct dfal_score_options *options)
            df_deepfool_precision(options->precision);
 }
 
-static dfal_status create_engine(struct score *score)
+dfal_status df_score_engine(struct df_deepfool_engine **out, struct dfal_context *context,
+                            struct df_device *device, const struct df_network *network, struct df_pool *pool,
+                            const struct df_deepfool *deepfool, const struct dfal_score_options *options)
 {
-    const char *asked = score->options->engine;
-    DF_TRY(df_deepfool_create(&score->engine, score->context, score->device, score->network, score->pool,
-                              &score->deepfool, score->options->batch, df_score_how(score->options)));
-    if (!df_deepfool_is_fused(score->engine) && strcmp(asked, "fused") == 0)
+    DF_TRY(df_deepfool_create(out, context, device, network, pool, deepfool, options->batch,
+                              df_score_how(options)));
+    if (!df_deepfool_is_fused(*out) && strcmp(options->engine, "fused") == 0)
         DF_FAIL(DFAL_E_UNAVAILABLE, "back end '%s' has no fused engine for this network: use `engine` auto",
-                score->device->info.backend);
+                device->info.backend);
     return DFAL_OK;
 }
 
@@ -211,14 +212,14 @@ static const struct df_job_client client = {
     .complete = complete,
 };
 
-/* The images are all held at the end, after the work. */
-static dfal_status check_images(const struct score *score, int64_t rows)
+dfal_status df_score_check_images(const struct dfal_context *context, const struct df_pool *pool,
+                                  const struct dfal_score_options *options, int64_t rows)
 {
-    const int64_t asked = score->options->adversarial, images = asked < rows ? asked : rows;
-    const double bytes = (double)images * (double)df_shape_size(score->pool->shape) * sizeof(float);
+    const int64_t images = options->adversarial < rows ? options->adversarial : rows;
+    const double bytes = (double)images * (double)df_shape_size(pool->shape) * sizeof(float);
     char what[64];
     snprintf(what, sizeof what, "%" PRId64 " adversarial images", images);
-    return df_context_check_memory(score->context, bytes, what, "ask for fewer");
+    return df_context_check_memory(context, bytes, what, "ask for fewer");
 }
 
 static dfal_status open_job(struct score *score, const char *out_path)
@@ -226,7 +227,7 @@ static dfal_status open_job(struct score *score, const char *out_path)
     const struct df_job_range range = df_score_range(score->options);
     int64_t begin, end;
     DF_TRY(df_job_rows(&begin, &end, &range, score->pool->count));
-    DF_TRY(check_images(score, end - begin));
+    DF_TRY(df_score_check_images(score->context, score->pool, score->options, end - begin));
     DF_TRY(df_summary_open(&score->summary, end - begin, score->options->adversarial,
                            df_summary_kept_limit(score->context)));
     return df_job_open(&score->job, score->context, score->pool, &df_scores_kind, &client, score, out_path,
@@ -341,7 +342,9 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     DF_TRY_TO(done, status, df_pool_reorder(score.pool, score.network->from_pool));
     DF_TRY_TO(done, status, df_context_device(context, &score.device));
     DF_TRY_TO(done, status, open_closest(&score));
-    DF_TRY_TO(done, status, create_engine(&score));
+    DF_TRY_TO(done, status,
+              df_score_engine(&score.engine, context, score.device, score.network, score.pool,
+                              &score.deepfool, options));
     DF_TRY_TO(done, status, find_finished(&score, network));
     say_begin(&score, out_path, network, pool_path);
     DF_TRY_TO(done, status, df_job_run(&score.job));
