@@ -660,10 +660,22 @@ static void options(void **state)
     assert_string_equal(json, json_again);
     assert_true(isinf(again.p) && again.max_iter == 7 && again.overshoot == 0.5 && again.classes == 0 &&
                 again.refine && again.units_raw && again.clip && !again.squared);
-    df_free(json);
     df_free(json_again);
     test_error(df_deepfool_from_json(&again, "{}"), DFAL_E_DATA, "configuration");
     test_error(df_deepfool_from_json(&again, "["), DFAL_E_DATA, "JSON");
+    static const char *const words[][3] = {{"\"raw\"", "\"rau\"", "'rau', expected raw or network"},
+                                           {"\"linf\"", "\"l2\"", "the norm is no number"},
+                                           {"\"linf\"", "null", "the norm is no number"},
+                                           {"\"linf\"", "0.5", "the norm is 0.5"}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        char changed[512];
+        const char *at = strstr(json, words[i][0]);
+        assert_non_null(at);
+        snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - json), json, words[i][1],
+                 at + strlen(words[i][0]));
+        test_error(df_deepfool_from_json(&again, changed), DFAL_E_DATA, words[i][2]);
+    }
+    df_free(json);
     struct {
         double norm, overshoot;
         int32_t max_iter, classes;

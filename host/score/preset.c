@@ -137,6 +137,11 @@ dfal_status df_score_configuration(char **json, const struct df_deepfool *d,
     return take_text(json, root);
 }
 
+static bool is_text(const json_t *value, const char *text)
+{
+    return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
+}
+
 dfal_status df_deepfool_from_json(struct df_deepfool *out, const char *json)
 {
     memset(out, 0, sizeof *out);
@@ -166,7 +171,14 @@ dfal_status df_deepfool_from_json(struct df_deepfool *out, const char *json)
         out->refine = refine;
         out->units_raw = strcmp(units, "raw") == 0;
         out->p = json_is_number(norm) ? json_number_value(norm) : (double)INFINITY;
-        status = check(out) == DFAL_OK ? DFAL_OK : df_fail_prefix(DFAL_E_DATA, "a DeepFool configuration: ");
+        if (!out->units_raw && strcmp(units, "network") != 0)
+            status = df_fail(DFAL_E_DATA, "a DeepFool configuration: units are '%s', expected raw or network",
+                             units);
+        else if (!json_is_number(norm) && !is_text(norm, "linf"))
+            status = df_fail(DFAL_E_DATA,
+                             "a DeepFool configuration: the norm is no number, expected one or \"linf\"");
+        else if (check(out) != DFAL_OK)
+            status = df_fail_prefix(DFAL_E_DATA, "a DeepFool configuration: ");
     }
     json_decref(root);
     return status;
