@@ -145,6 +145,8 @@ static dfal_status tell_scores(const struct df_teller *teller, const char *path)
         df_tell_text(teller, "isa", "%s", head.isa);
         df_tell_text(teller, "precision", "%s", head.precision);
         df_tell_text(teller, "library", "%s", head.library);
+        if (head.mixed[0] != '\0')
+            df_tell_text(teller, "mixed", "%s", head.mixed);
         df_tell_text(teller, "device", "%s", head.device);
         df_tell_text(teller, "version", "%s", head.version);
         df_tell_text(teller, "configuration", "%s", head.configuration != NULL ? head.configuration : "");

@@ -314,6 +314,8 @@ def shards(dfal):
         dfal.run("-q", "--allow-mixed", "merge", "part1.h5", "avx2.h5", "part3.h5", "-o", "mixed.h5")
         with h5py.File(dfal.at("mixed.h5")) as file:
             check("avx2" in file.attrs["mixed"] and isa in file.attrs["mixed"], "the mixture is not recorded")
+            check(dfal.json("info", "mixed.h5")["mixed"] == file.attrs["mixed"], "info does not tell the mixture")
+        check("mixed" not in dfal.json("info", "whole.h5"), "info of a file of one arithmetic tells a mixture")
         dfal.refuses(78, "merge", "mixed.h5", "-o", "bad.h5", says=("mixed.h5", "--allow-mixed"))
     for number, images in ((1, 5), (2, 1)):
         dfal.run("-q", "score", "net.h5", "pool.h5", "-o", f"q{number}.h5", "--shard", f"{number}/2",
