@@ -97,14 +97,25 @@ static struct line fit(const double *s)
 
 static const double explained = 1e-4; /* a line with less variance left is the normalisation */
 
-/* Why: another normalisation, channels in another order, or neither. */
-static void explain(const struct df_input_check *check, char *text, size_t size)
+/* Does the line move values of this size by more than the tolerance? */
+static bool moves(const struct df_input_check *check, const struct line *line, double tolerance)
+{
+    const double moved = fabs(line->slope - 1) * check->magnitude + fabs(line->shift);
+    return moved > tolerance * check->magnitude;
+}
+
+/* Why: another normalisation, single values, channels in another order, or none of these. */
+static void explain(const struct df_input_check *check, char *text, size_t size, double tolerance)
 {
     const int64_t channels = check->shape.c, at = check->element / (check->shape.h * check->shape.w);
     text[0] = 0;
     if (!pairs(check))
         return;
     const struct line own = fit(sums_of(check, at, at));
+    if (own.unexplained < explained && !moves(check, &own, tolerance)) {
+        snprintf(text, size, "; single values differ: scale and offset are that framework's");
+        return;
+    }
     if (own.unexplained < explained) {
         df_print(text, size,
                  "; in channel %" PRId64
@@ -129,7 +140,7 @@ dfal_status df_input_check_fail(const struct df_input_check *check, const char *
 {
     char why[256];
     const int64_t plane = check->shape.h * check->shape.w;
-    explain(check, why, sizeof why);
+    explain(check, why, sizeof why, tolerance);
     DF_FAIL(DFAL_E_DATA,
             "%s: the network's inputs differ from those of %s by up to %.3g (tolerance %g of their largest "
             "magnitude), "

@@ -99,6 +99,13 @@ def differences(dfal):
         file.attrs["scale"], file.attrs["offset"] = np.array([1 / 255]), np.array([0.0])
     _, err = dfal.run("-q", "verify", "net.h5", "pool.h5", "--against", "ref.h5", code=65)
     check("the network's inputs differ" in err and "scale and offset" in err and "4.366" in err, err)
+    # A few values that are off are no other normalisation.
+    few = np.tile(x, (20, 1, 1, 1))
+    write_reference(dfal.at("few-ref.h5"), few, forward(w, few))
+    few[7, 1, 2, 3] += 0.02 * np.abs(few).max()
+    write_pool(dfal.at("few.h5"), few, class_count=4)
+    _, err = dfal.run("-q", "verify", "net.h5", "few.h5", "--against", "few-ref.h5", code=65)
+    check("single values differ" in err and "sample 7, channel 1, row 2, column 3" in err and "normalisation" not in err, err)
     write_pool(dfal.at("turned.h5"), x[:, ::-1].copy(), class_count=4)
     _, err = dfal.run("-q", "verify", "net.h5", "turned.h5", "--against", "ref.h5", code=65)
     check("channels are in another order" in err, err)
