@@ -24,7 +24,7 @@ df_cli_group(usage quick names words early operands numbers later many_threads h
 df_cli_group(files quick broken_containers swapped lying_pools wrong_shapes label_files nonfinite evaluation_of_nonfinite kinds run_directories scaling
   same_pools outputs poisoned_memory full_disk full_tmpfs idx_files configurations)
 df_cli_test(results quick json_keys)
-df_cli_group(results quick confusion run_tables quiet terminal same_scores passed_over same_networks shards linear_margins clipped selections node_activations
+df_cli_group(results quick confusion run_tables quiet next_lines terminal same_scores passed_over same_networks shards linear_margins clipped selections node_activations
   training)
 # The command's surroundings, and those of a program that loads the library.
 df_cli_group(process quick closed_descriptors pipes no_executable_memory)

@@ -206,6 +206,18 @@ def quiet(dfal):
         check({"time", "level", "event"} <= set(event), f"event {line}")
 
 
+def next_lines(dfal):
+    """What comes next can be pasted into a shell, whatever the names."""
+    prepare(dfal, count=40, epochs=0)
+    os.rename(dfal.at("pool.h5"), dfal.at("my pool.h5"))
+    for words, expected in (
+            (("score", "net.h5", "my pool.h5", "-o", "it's.h5"),
+             "select net.h5 'my pool.h5' --strategy dfal --count 10 --scores 'it'\\''s.h5' -o queries.csv"),
+            (("train", "--net", "lenet5", "my pool.h5", "--epochs", "0", "-o", "a net.h5"), "eval 'a net.h5' TEST-POOL.h5")):
+        _, err = dfal.run(*words)
+        check(f"next: dfal {expected}\n" in err, f"{words}: {err}")
+
+
 def on_terminal(dfal, terminal, *words):
     """Run with stderr on a pseudo-terminal; what it showed."""
     main_end, other_end = pty.openpty()
@@ -462,6 +474,6 @@ def bounded_memory(dfal):
     check(peaks[1] < peaks[0] + 32, f"info peaks at {peaks[0]:.0f} MiB and {peaks[1]:.0f} MiB")
 
 
-main({f.__name__: f for f in (json_keys, confusion, run_tables, quiet, terminal, same_scores, passed_over,
+main({f.__name__: f for f in (json_keys, confusion, run_tables, quiet, next_lines, terminal, same_scores, passed_over,
                               same_networks, shards, linear_margins, clipped, selections, node_activations, training,
                               bounded_memory)})

@@ -119,11 +119,12 @@ static dfal_status run(struct session *session, void *user, const char *const *o
         status = print_score_json(&result);
     else
         print_score_text(&result);
+    const char *const words[] = {"select", operands[0], operands[1], "--strategy", "dfal",       "--count",
+                                 "10",     "--scores",  args->out,   "-o",         "queries.csv"};
     if (args->score.shard_count > 0)
         note_merge(session, args->score.shard_count, "SCORES.h5");
     else
-        session_note(session, "next: dfal select %s %s --strategy dfal --count 10 --scores %s -o queries.csv",
-                     operands[0], operands[1], args->out);
+        note_next(session, words, COUNT_OF(words));
     return status;
 }
 

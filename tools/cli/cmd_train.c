@@ -41,7 +41,8 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     if (args->train.validation > 0.0)
         printf("%-20s %.6f\n", "validation loss", result.validation_loss);
     printf("%-20s %.2f\n", "seconds", result.seconds);
-    session_note(session, "next: dfal eval %s TEST-POOL.h5", args->out);
+    const char *const words[] = {"eval", args->out, "TEST-POOL.h5"};
+    note_next(session, words, COUNT_OF(words));
     return DFAL_OK;
 }
 

@@ -20,6 +20,8 @@ struct pool_args {
         OPT(S, "shard", 0, VALUE_SHARD, options.shard, "K/N",                                                \
             "only the K-th of N parts of the pool, counted from 1")
 dfal_status check_rows(int64_t range_begin, int64_t range_end, int32_t shard_count); /* not both */
+/* The line of dfal that comes next, for a shell. */
+void note_next(struct session *session, const char *const *words, int32_t count);
 /* What to do when every shard is there. */
 void note_merge(struct session *session, int32_t shard_count, const char *file);
 /* The options, with the label files in them; they borrow from args. */

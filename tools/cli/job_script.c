@@ -74,6 +74,25 @@ char *job_bash_word(const char *word)
     return is_plain(word) ? strdup(word) : quoted(word, "'", "'", "'\\'");
 }
 
+char *job_bash_line(const char *first, const char *const *words, int32_t count, const char *second)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *to = open_memstream(&text, &size);
+    if (to == NULL)
+        return NULL;
+    bool whole = fputs(first, to) >= 0;
+    for (int32_t i = 0; i < count; i++) {
+        char *word = job_bash_word(words[i]);
+        whole = whole && word != NULL && fprintf(to, " %s%s", word, i == 0 ? second : "") >= 0;
+        free(word);
+    }
+    if (fclose(to) == 0 && whole)
+        return text;
+    free(text);
+    return NULL;
+}
+
 char *job_sbatch_value(const char *value)
 {
     return is_plain(value) ? strdup(value) : quoted(value, "\"", "\"\\", "\\");

@@ -34,6 +34,8 @@ void job_settings_clear(struct job_settings *settings);
  * NULL: no memory. Neither can hold a control character (job_can_hold). */
 char *job_bash_word(const char *word);
 char *job_sbatch_value(const char *value);
+/* All words for bash, with `first` before them and `second` behind the first of them; likewise. */
+char *job_bash_line(const char *first, const char *const *words, int32_t count, const char *second);
 /* The path of a log, in which Slurm replaces what a % announces; `more` stands behind it as it is. */
 char *job_log_value(const char *path, const char *more);
 bool job_can_hold(const char *word);

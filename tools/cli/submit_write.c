@@ -48,26 +48,6 @@ static dfal_status make_words(struct submit *submit, const char *const *operands
     return status;
 }
 
-/* All words for bash, with `first` before them and `second` behind the first of them. NULL: no memory */
-static char *join(const char *first, const struct text_list *words, const char *second)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *to = open_memstream(&text, &size);
-    if (to == NULL)
-        return NULL;
-    bool whole = fputs(first, to) >= 0;
-    for (int32_t i = 0; i < words->count; i++) {
-        char *word = job_bash_word(words->items[i]);
-        whole = whole && word != NULL && fprintf(to, " %s%s", word, i == 0 ? second : "") >= 0;
-        free(word);
-    }
-    if (fclose(to) == 0 && whole)
-        return text;
-    free(text);
-    return NULL;
-}
-
 /* The program for bash: this one, or the container's. */
 static char *program(const struct submit *submit)
 {
@@ -155,7 +135,7 @@ static void set_command(struct job_settings *settings, const struct submit *subm
     char part[64] = "", *first = program(submit);
     if (submit->args->array > 0)
         snprintf(part, sizeof part, " --%s \"$task/$shards\" -o \"$part\"", submit->part_option);
-    char *words = first != NULL ? join(first, &submit->words, part) : NULL;
+    char *words = first != NULL ? job_bash_line(first, submit->words.items, submit->words.count, part) : NULL;
     if (words != NULL)
         job_set(settings, "command", "(%s)", words);
     else
@@ -205,8 +185,7 @@ static dfal_status write_merge(struct submit *submit, const char *line)
 
 dfal_status submit_write(struct submit *submit, const char *const *operands, int32_t count)
 {
-    const struct text_list given = {.items = (const char **)operands, .count = count};
-    char *line = join("dfal submit ... --", &given, "");
+    char *line = job_bash_line("dfal submit ... --", operands, count, "");
     dfal_status status = line != NULL ? make_words(submit, operands, count) : submit_no_memory();
     if (status == DFAL_OK &&
         (asprintf(&submit->script, "%s.sbatch", submit->base) < 0 ||
