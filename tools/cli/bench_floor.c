@@ -9,7 +9,7 @@
 #include <threads.h>
 #include <time.h>
 
-enum { MOST_THREADS = 256, ROUNDS = 200000, TURNS = 20, COPIES = 3, COPY_BYTES = 64 << 20 };
+enum { ROUNDS = 200000, TURNS = 20, COPIES = 3, MOST_COPIERS = 16, COPY_BYTES = 64 << 20 };
 /* Twelve vectors hide the latency of the fused multiply-add, and stand in registers with its two constants:
  * there are 16 of AVX2 and 32 of AVX-512. */
 enum { LANES = 12 * 8, WIDE_LANES = 12 * 16 };
@@ -71,31 +71,34 @@ static int copy(void *user)
     return 0;
 }
 
-/* Run the job on every thread; seconds of the slowest. */
+/* Run the job on every thread; seconds of the slowest. NAN: not all of them could be started. */
 static double run_all(int32_t threads, thrd_start_t job, struct work *work)
 {
-    thrd_t handle[MOST_THREADS];
+    thrd_t *handle = malloc((size_t)threads * sizeof *handle);
     int32_t started = 0;
     double slowest = 0.0;
     for (int32_t i = 0; i < threads; i++)
         work[i].seconds = INFINITY;
-    while (started < threads && thrd_create(&handle[started], job, &work[started]) == thrd_success)
+    while (handle != NULL && started < threads &&
+           thrd_create(&handle[started], job, &work[started]) == thrd_success)
         started++;
     for (int32_t i = 0; i < started; i++) {
         thrd_join(handle[i], NULL);
         slowest = fmax(slowest, work[i].seconds);
     }
+    free(handle);
     return started == threads ? slowest : NAN;
 }
 
 double bench_peak_operations(int32_t threads)
 {
-    static struct work work[MOST_THREADS];
-    if (threads > MOST_THREADS)
-        threads = MOST_THREADS;
+    struct work *work = calloc((size_t)threads, sizeof *work);
+    if (work == NULL)
+        return NAN;
     const bool wide = __builtin_cpu_supports("avx512f");
-    return 2.0 * (wide ? WIDE_LANES : LANES) * ROUNDS * threads /
-           run_all(threads, wide ? multiply_wide : multiply, work);
+    const double seconds = run_all(threads, wide ? multiply_wide : multiply, work);
+    free(work);
+    return 2.0 * (wide ? WIDE_LANES : LANES) * ROUNDS * threads / seconds;
 }
 
 double bench_peak_for(const char *backend, double operations)
@@ -117,10 +120,10 @@ void bench_print_share(double operations_per_second, double share, double peak, 
 
 double bench_copy_bytes(int32_t threads)
 {
-    static struct work work[MOST_THREADS];
+    struct work work[MOST_COPIERS] = {0};
     double rate = NAN;
-    if (threads > 16)
-        threads = 16;
+    if (threads > MOST_COPIERS)
+        threads = MOST_COPIERS;
     char *memory = malloc((size_t)threads * 2 * COPY_BYTES);
     if (memory == NULL)
         return NAN;

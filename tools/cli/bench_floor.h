@@ -15,7 +15,8 @@ double bench_peak_for(const char *backend, double operations);
 double bench_peak_share(double operations, double cpu_seconds, double peak, int32_t threads);
 /* "  dense 90.1 GFLOP/s  45.0 % of the peak of 97.1 a thread"; a peak that is NAN: only the first. */
 void bench_print_share(double operations_per_second, double share, double peak, int32_t threads);
-/* Bytes a second, likewise, that `threads` threads read while copying a block larger than the caches. */
+/* Bytes a second, likewise, that `threads` threads, 16 at most, read while copying a block larger than the
+ * caches. */
 double bench_copy_bytes(int32_t threads);
 
 #endif
