@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fault.h"
@@ -297,6 +298,37 @@ done:
     return status;
 }
 
+/* jansson's memory: as many pieces as are left. */
+static int pieces = -1;
+static void *take(size_t size)
+{
+    return pieces >= 0 && pieces-- == 0 ? NULL : malloc(size);
+}
+
+/* A text that is no UTF-8 is another failure than memory that is short, wherever it is. */
+static void test_packed(void **state)
+{
+    (void)state;
+    char *text;
+    test_error(df_json_packed(&text, "the configuration", JSON_COMPACT, "{s:s}", "a", "\xff"), DFAL_E_DATA,
+               "the configuration would hold a text that is no UTF-8");
+    assert_null(text);
+    json_set_alloc_funcs(take, free);
+    dfal_status status = DFAL_E_MEMORY;
+    int failed = 0;
+    for (; status != DFAL_OK; failed++) {
+        pieces = failed;
+        status = df_json_packed(&text, "the configuration", JSON_COMPACT, "{s:s}", "a", "b");
+        pieces = -1;
+        if (status != DFAL_OK)
+            test_error(status, DFAL_E_MEMORY, "not enough memory for the configuration");
+    }
+    json_set_alloc_funcs(malloc, free);
+    assert_true(failed > 3);
+    assert_string_equal(text, "{\"a\":\"b\"}");
+    free(text);
+}
+
 static void test_out_of_memory(void **state)
 {
     (void)state;
@@ -317,12 +349,12 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_many),
-        cmocka_unit_test(test_malformed),     cmocka_unit_test(test_first_difference),
-        cmocka_unit_test(test_next),          cmocka_unit_test(test_recent),
-        cmocka_unit_test(test_arithmetic),    cmocka_unit_test(test_shown),
-        cmocka_unit_test(test_json),          cmocka_unit_test(test_kept_error),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_many),
+        cmocka_unit_test(test_malformed),  cmocka_unit_test(test_first_difference),
+        cmocka_unit_test(test_next),       cmocka_unit_test(test_recent),
+        cmocka_unit_test(test_arithmetic), cmocka_unit_test(test_shown),
+        cmocka_unit_test(test_json),       cmocka_unit_test(test_kept_error),
+        cmocka_unit_test(test_packed),     cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests_name("identity", tests, NULL, NULL);
 }

@@ -14,18 +14,17 @@
 
 static dfal_status describe(char **text, const struct df_onnx_facts *facts, const char *source)
 {
-    json_t *object =
-        json_pack("{s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:s, s:b}", "format", "onnx", "source", source,
-                  "producer", facts->producer, "ir_version", (json_int_t)facts->ir_version, "opset",
-                  (json_int_t)facts->opset, "nodes", (int)facts->node_count, "ops", facts->ops, "input",
-                  facts->input, "output", facts->output, "softmax_cut", facts->softmax_cut);
-    char *dumped = object ? df_json_text(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    dfal_status status;
-    if (dumped)
+    char *dumped = NULL;
+    dfal_status status =
+        df_json_packed(&dumped, "what this network was made from", JSON_COMPACT | JSON_SORT_KEYS,
+                       "{s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:s, s:b}", "format", "onnx", "source",
+                       source, "producer", facts->producer, "ir_version", (json_int_t)facts->ir_version,
+                       "opset", (json_int_t)facts->opset, "nodes", (int)facts->node_count, "ops", facts->ops,
+                       "input", facts->input, "output", facts->output, "softmax_cut", facts->softmax_cut);
+    if (status == DFAL_OK)
         status = df_strdup(text, dumped);
-    else /* a name that is no UTF-8 */
+    else if (status == DFAL_E_DATA) /* a name that is no UTF-8 */
         status = df_format(text, "{\"format\":\"onnx\",\"opset\":%lld}", (long long)facts->opset);
-    json_decref(object);
     free(dumped);
     return status;
 }

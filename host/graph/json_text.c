@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph/json_text.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,21 @@ char *df_json_text(const json_t *value, size_t flags)
     char *text = json_dumps(value, flags);
     df_plain_end(&plain);
     return text;
+}
+
+dfal_status df_json_packed(char **text, const char *what, size_t flags, const char *format, ...)
+{
+    json_error_t error;
+    va_list values;
+    va_start(values, format);
+    json_t *object = json_vpack_ex(&error, 0, format, values);
+    va_end(values);
+    *text = object ? df_json_text(object, flags) : NULL;
+    const bool foreign = !object && json_error_code(&error) == json_error_invalid_utf8;
+    json_decref(object);
+    if (foreign)
+        DF_FAIL(DFAL_E_DATA, "%s would hold a text that is no UTF-8", what);
+    return *text ? DFAL_OK : df_fail(DFAL_E_MEMORY, "not enough memory for %s", what);
 }
 
 json_t *df_json_parse_bytes(const char *bytes, size_t size, size_t flags, json_error_t *error)

@@ -10,6 +10,9 @@
 
 /* json_dumps; the caller frees with free(). */
 char *df_json_text(const json_t *value, size_t flags);
+/* An object of json_pack's format as text, for free(). `what` is for the sentence: "the configuration of x".
+ * Errors   E_DATA a text of it is no UTF-8; E_MEMORY */
+dfal_status df_json_packed(char **text, const char *what, size_t flags, const char *format, ...);
 /* json_loadb of a text; error may be NULL. */
 json_t *df_json_parse(const char *text, size_t flags, json_error_t *error);
 json_t *df_json_parse_bytes(const char *bytes, size_t size, size_t flags, json_error_t *error);

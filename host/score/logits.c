@@ -26,16 +26,14 @@ static const char logits_format[] = "dfal-logits", logits_column[] = "logits", n
  * it. */
 static dfal_status describe(struct df_rows_writer *writer, const struct df_rows_head *head)
 {
-    json_t *object =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "backend", head->backend, "engine", head->engine,
-                  "isa", head->isa, "library", head->library, "network_sha256", head->network_sha256,
-                  "pool_fingerprint", head->pool_fingerprint, "version", head->version);
-    char *text = object ? df_json_text(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    const dfal_status status =
-        text ? df_rows_put_document(writer, "configuration", text)
-             : df_fail(DFAL_E_DATA, "what makes these logits is told by a text that is no UTF-8");
+    char *text = NULL;
+    DF_TRY(df_json_packed(&text, "the configuration of these logits", JSON_COMPACT | JSON_SORT_KEYS,
+                          "{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "backend", head->backend, "engine",
+                          head->engine, "isa", head->isa, "library", head->library, "network_sha256",
+                          head->network_sha256, "pool_fingerprint", head->pool_fingerprint, "version",
+                          head->version));
+    const dfal_status status = df_rows_put_document(writer, "configuration", text);
     free(text);
-    json_decref(object);
     return status;
 }
 
@@ -98,12 +96,11 @@ static dfal_status column_of(struct df_row_column *column, const struct df_netwo
 
 static dfal_status configuration_of(char **text, const char *node)
 {
-    json_t *object = node ? json_pack("{s:s}", node_key, node) : json_object();
-    char *json = object ? df_json_text(object, JSON_COMPACT) : NULL;
-    const dfal_status status =
-        json ? df_strdup(text, json) : df_fail(DFAL_E_MEMORY, "not enough memory for a configuration");
+    char *json = NULL;
+    DF_TRY(df_json_packed(&json, "the configuration of these logits", JSON_COMPACT, node ? "{s:s}" : "{}",
+                          node_key, node));
+    const dfal_status status = df_strdup(text, json);
     free(json);
-    json_decref(object);
     return status;
 }
 
