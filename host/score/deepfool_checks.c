@@ -6,17 +6,14 @@
 #include "base/memory.h"
 #include "score/deepfool_worker.h"
 #include "score/pass.h"
+#include "score/pool_network.h"
 
 enum { PROBE_ROWS = 16 };
 #define BOX_ROUNDING 1e-6f /* so far beyond 0 and 1 a picture may be that somebody scaled */
 
 dfal_status df_deepfool_check_shapes(const struct df_network *network, const struct df_pool *pool)
 {
-    const struct df_shape a = network->input, b = pool->shape;
-    if (a.c != b.c || a.h != b.h || a.w != b.w)
-        DF_FAIL(DFAL_E_SHAPE, "%s: samples are [%lld,%lld,%lld], the network expects [%lld,%lld,%lld]",
-                pool->path, (long long)b.c, (long long)b.h, (long long)b.w, (long long)a.c, (long long)a.h,
-                (long long)a.w);
+    DF_TRY(df_network_check_shape(network, pool, "the network"));
     if (network->class_count < 2)
         DF_FAIL(DFAL_E_DATA, "the network has %d classes, DeepFool needs at least two", network->class_count);
     return DFAL_OK;
