@@ -47,38 +47,44 @@ static void add_line(double *sums, const float *x, const float *y, int64_t count
     sums[N] += (double)count;
 }
 
+void df_largest_difference_add(struct df_largest_difference *d, const float *ours, const double *wide,
+                               const float *narrow, int64_t begin, int64_t rows, int64_t size)
+{
+    for (int64_t i = 0; i < rows * size; i++) {
+        const double expected = df_reference_value(wide, narrow, i);
+        double difference = fabs((double)ours[i] - expected);
+        if (isnan(difference))
+            difference = INFINITY;
+        if (fabs(expected) > d->magnitude)
+            d->magnitude = fabs(expected);
+        if (difference > d->largest) {
+            d->largest = difference;
+            d->sample = begin + i / size;
+            d->element = i % size;
+            d->ours = (double)ours[i];
+            d->theirs = expected;
+        }
+    }
+}
+
+double df_largest_difference_relative(const struct df_largest_difference *d)
+{
+    if (d->largest == 0)
+        return 0;
+    return d->magnitude > 0 ? d->largest / d->magnitude : (double)INFINITY;
+}
+
 void df_input_check_add(struct df_input_check *check, const float *ours, const float *theirs, int64_t begin,
                         int64_t rows)
 {
     const int64_t plane = check->shape.h * check->shape.w, size = df_shape_size(check->shape);
     check->samples += rows;
-    for (int64_t i = 0; i < rows * size; i++) {
-        const double expected = (double)theirs[i];
-        double difference = fabs((double)ours[i] - expected);
-        if (isnan(difference))
-            difference = INFINITY;
-        if (fabs(expected) > check->magnitude)
-            check->magnitude = fabs(expected);
-        if (difference > check->largest) {
-            check->largest = difference;
-            check->sample = begin + i / size;
-            check->element = i % size;
-            check->ours = (double)ours[i];
-            check->theirs = expected;
-        }
-    }
+    df_largest_difference_add(&check->of, ours, NULL, theirs, begin, rows, size);
     for (int64_t row = 0; pairs(check) && row < rows; row++)
         for (int64_t a = 0; a < check->shape.c; a++)
             for (int64_t b = 0; b < check->shape.c; b++)
                 add_line(sums_of(check, a, b), ours + row * size + a * plane, theirs + row * size + b * plane,
                          plane);
-}
-
-double df_input_check_relative(const struct df_input_check *check)
-{
-    if (check->largest == 0)
-        return 0;
-    return check->magnitude > 0 ? check->largest / check->magnitude : (double)INFINITY;
 }
 
 struct line {
@@ -100,14 +106,14 @@ static const double explained = 1e-4; /* a line with less variance left is the n
 /* Does the line move values of this size by more than the tolerance? */
 static bool moves(const struct df_input_check *check, const struct line *line, double tolerance)
 {
-    const double moved = fabs(line->slope - 1) * check->magnitude + fabs(line->shift);
-    return moved > tolerance * check->magnitude;
+    const double moved = fabs(line->slope - 1) * check->of.magnitude + fabs(line->shift);
+    return moved > tolerance * check->of.magnitude;
 }
 
 /* Why: another normalisation, single values, channels in another order, or none of these. */
 static void explain(const struct df_input_check *check, char *text, size_t size, double tolerance)
 {
-    const int64_t channels = check->shape.c, at = check->element / (check->shape.h * check->shape.w);
+    const int64_t channels = check->shape.c, at = check->of.element / (check->shape.h * check->shape.w);
     text[0] = 0;
     if (!pairs(check))
         return;
@@ -146,7 +152,7 @@ dfal_status df_input_check_fail(const struct df_input_check *check, const char *
             "magnitude), "
             "at sample %" PRId64 ", channel %" PRId64 ", row %" PRId64 ", column %" PRId64
             ": %.6g here, %.6g there%s",
-            pool, reference, check->largest, tolerance, check->sample, check->element / plane,
-            check->element % plane / check->shape.w, check->element % check->shape.w, check->ours,
-            check->theirs, why);
+            pool, reference, check->of.largest, tolerance, check->of.sample, check->of.element / plane,
+            check->of.element % plane / check->shape.w, check->of.element % check->shape.w, check->of.ours,
+            check->of.theirs, why);
 }

@@ -29,9 +29,7 @@ enum { LOGITS = -1 }; /* in place of a node of the reference */
 struct difference {
     int32_t node;      /* of the network */
     int32_t reference; /* of the reference, or LOGITS */
-    double largest, magnitude;
-    int64_t sample, element;
-    double ours, theirs; /* at that element */
+    struct df_largest_difference of;
 };
 
 struct job {
@@ -64,9 +62,7 @@ static const char *op_name(enum df_node_op op)
 
 static double relative(const struct difference *d)
 {
-    if (d->largest == 0)
-        return 0;
-    return d->magnitude > 0 ? d->largest / d->magnitude : (double)INFINITY;
+    return df_largest_difference_relative(&d->of);
 }
 
 /* ---- what fits what ------------------------------------------------------------------------------------ */
@@ -138,39 +134,11 @@ static dfal_status pair_nodes(struct job *job)
 
 /* ---- comparing ----------------------------------------------------------------------------------------- */
 
-/* Of values that are there in one of two types. */
-static double value_at(const double *wide, const float *narrow, int64_t i)
-{
-    if (wide)
-        return wide[i];
-    return narrow ? (double)narrow[i] : NAN;
-}
-
-static void compare(struct difference *d, const float *ours, const double *theirs, const float *theirs32,
-                    int64_t begin, int64_t rows, int64_t size)
-{
-    for (int64_t i = 0; i < rows * size; i++) {
-        const double expected = value_at(theirs, theirs32, i);
-        double difference = fabs((double)ours[i] - expected);
-        if (isnan(difference))
-            difference = INFINITY;
-        if (fabs(expected) > d->magnitude)
-            d->magnitude = fabs(expected);
-        if (difference > d->largest) {
-            d->largest = difference;
-            d->sample = begin + i / size;
-            d->element = i % size;
-            d->ours = (double)ours[i];
-            d->theirs = expected;
-        }
-    }
-}
-
 static int32_t arg_max(const float *f, const double *d, int32_t count)
 {
     int32_t best = 0;
     for (int32_t k = 1; k < count; k++)
-        if (value_at(d, f, k) > value_at(d, f, best))
+        if (df_reference_value(d, f, k) > df_reference_value(d, f, best))
             best = k;
     return best;
 }
@@ -189,7 +157,7 @@ static dfal_status compare_node(struct job *job, struct difference *d, struct df
     DF_TRY_TO(done, status, df_alloc(&theirs, rows * size, sizeof *theirs));
     DF_TRY_TO(done, status, df_read(job->device, 0, ours, span, rows * size));
     DF_TRY_TO(done, status, df_reference_read(job->reference, d->reference, theirs, begin, rows));
-    compare(d, ours, NULL, theirs, begin, rows, size);
+    df_largest_difference_add(&d->of, ours, NULL, theirs, begin, rows, size);
 done:
     df_free(ours);
     df_free(theirs);
@@ -282,7 +250,7 @@ static dfal_status run_logits(struct job *job, struct dfal_verify_network_result
         DF_TRY_TO(done, status, df_tape_forward(tape, rows));
         DF_TRY_TO(done, status, df_read(job->device, 0, ours, df_tape_logits(tape), rows * classes));
         const double *theirs = r->logits + begin * classes;
-        compare(d, ours, theirs, NULL, begin, rows, classes);
+        df_largest_difference_add(&d->of, ours, theirs, NULL, begin, rows, classes);
         for (int64_t i = 0; i < rows; i++)
             result->argmax_agreement +=
                 arg_max(ours + i * classes, NULL, classes) == arg_max(NULL, theirs + i * classes, classes);
@@ -301,10 +269,10 @@ static void tell(const struct job *job, struct dfal_verify_network_result *resul
 {
     const struct difference *logits = &job->differences[job->difference_count - 1];
     result->samples = job->reference->count;
-    result->largest_difference = logits->largest;
+    result->largest_difference = logits->of.largest;
     result->largest_relative_difference = relative(logits);
-    result->sample = logits->sample;
-    result->input_difference = job->check.samples ? job->check.largest : (double)NAN;
+    result->sample = logits->of.sample;
+    result->input_difference = job->check.samples ? job->check.of.largest : (double)NAN;
     result->nodes = job->difference_count - 1;
     result->nodes_left_out = job->unknown;
     for (int32_t i = 0; node && i < job->difference_count; i++) {
@@ -313,10 +281,10 @@ static void tell(const struct job *job, struct dfal_verify_network_result *resul
             .node = d->reference == LOGITS ? "logits" : job->network->nodes[d->node].name,
             .op = op_name(job->network->nodes[d->node].op),
             .values = df_shape_size(job->network->nodes[d->node].out),
-            .largest_difference = d->largest,
-            .largest_value = d->magnitude,
+            .largest_difference = d->of.largest,
+            .largest_value = d->of.magnitude,
             .relative_difference = relative(d),
-            .sample = d->sample,
+            .sample = d->of.sample,
             .passed = relative(d) <= job->options->tolerance,
         };
         node(user, &row);
@@ -328,7 +296,7 @@ static dfal_status judge(const struct job *job, struct dfal_verify_network_resul
 {
     const double tolerance = job->options->tolerance;
     const char *path = job->reference->path;
-    if (job->check.samples && df_input_check_relative(&job->check) > tolerance) {
+    if (job->check.samples && df_largest_difference_relative(&job->check.of) > tolerance) {
         snprintf(result->first_difference, sizeof result->first_difference, "input");
         return df_input_check_fail(&job->check, job->pool->path, path, tolerance);
     }
@@ -345,16 +313,16 @@ static dfal_status judge(const struct job *job, struct dfal_verify_network_resul
                     "%s: the logits differ from %s by up to %.3g, %.3g of their largest magnitude (tolerance "
                     "%g), at "
                     "sample %" PRId64 ", class %" PRId64 ": %.6g here, %.6g there%s",
-                    job->network_path, path, d->largest, relative(d), tolerance, d->sample, d->element,
-                    d->ours, d->theirs,
+                    job->network_path, path, d->of.largest, relative(d), tolerance, d->of.sample,
+                    d->of.element, d->of.ours, d->of.theirs,
                     result->nodes ? "; no compared node before them differs"
                                   : "; no activations are there to tell where");
         DF_FAIL(DFAL_E_DATA,
                 "%s: node '%s' (%s) is the first that differs from %s: by up to %.3g, %.3g of its largest "
                 "magnitude "
                 "(tolerance %g), at sample %" PRId64 ", value %" PRId64 ": %.6g here, %.6g there",
-                job->network_path, node->name, op_name(node->op), path, d->largest, relative(d), tolerance,
-                d->sample, d->element, d->ours, d->theirs);
+                job->network_path, node->name, op_name(node->op), path, d->of.largest, relative(d), tolerance,
+                d->of.sample, d->of.element, d->of.ours, d->of.theirs);
     }
     return DFAL_OK;
 }
