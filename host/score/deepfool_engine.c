@@ -115,9 +115,7 @@ static dfal_status upload_table(struct df_deepfool_engine *engine)
     float *table = NULL;
     DF_TRY(df_alloc(&table, pool->shape.c * 256, sizeof *table));
     for (int64_t c = 0; c < pool->shape.c; c++)
-        for (int32_t v = 0; v < 256; v++)
-            table[c * 256 + v] = (float)(v * affine(pool->scale, pool->affine_count, c) +
-                                         affine(pool->offset, pool->affine_count, c));
+        memcpy(table + c * 256, df_pool_table(pool, c), 256 * sizeof *table);
     dfal_status status = df_buffer_new(engine->device, &engine->table, DF_TYPE_REAL, pool->shape.c * 256);
     if (status == DFAL_OK)
         status = df_write(engine->device, 0, engine->table, table, pool->shape.c * 256);

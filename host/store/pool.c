@@ -162,6 +162,11 @@ dfal_status df_pool_gather(struct df_pool *pool, void *buffer, const int64_t *ro
     return status;
 }
 
+const float *df_pool_table(const struct df_pool *pool, int64_t channel)
+{
+    return pool->file->table + (pool->affine_count > 1 ? channel : 0) * 256;
+}
+
 void df_pool_decode(const struct df_pool *pool, float *x, const void *raw, int64_t rows)
 {
     int64_t plane = pool->shape.h * pool->shape.w, planes = rows * pool->shape.c;
@@ -170,7 +175,7 @@ void df_pool_decode(const struct df_pool *pool, float *x, const void *raw, int64
         float *to = x + p * plane;
         if (pool->raw == DF_RAW_U8) {
             const uint8_t *from = (const uint8_t *)raw + p * plane;
-            const float *table = pool->file->table + a * 256;
+            const float *table = df_pool_table(pool, a);
             for (int64_t i = 0; i < plane; i++)
                 to[i] = table[from[i]];
         } else {

@@ -59,6 +59,8 @@ dfal_status df_pool_read(struct df_pool *pool, void *buffer, int64_t begin, int6
 dfal_status df_pool_gather(struct df_pool *pool, void *buffer, const int64_t *rows, int64_t count);
 /* x = (float)(raw * scale + offset), computed in double: what the network sees. */
 void df_pool_decode(const struct df_pool *pool, float *x, const void *raw, int64_t rows);
+/* Of a pool of bytes: these for the 256 values of a channel. */
+const float *df_pool_table(const struct df_pool *pool, int64_t channel);
 /* Id of a row into a fresh string (df_free); ids of rows [begin, begin + count), each a fresh string, NULL
  * each where that fails. */
 dfal_status df_pool_id(struct df_pool *pool, char **id, int64_t row);
