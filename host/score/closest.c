@@ -15,7 +15,7 @@
 
 /* Of the estimate's order DeepFool runs on the first HEAD times Q rows. In three networks of MNIST 2 Q held
  * all of the Q closest. */
-enum { HEAD = 5, AUDIT = 100, MOST_COUNTS = 3 /* that ranks add up at a time */ };
+enum { HEAD = 5, AUDIT = 100, MOST_COUNTS = 2 /* that ranks add up at a time */ };
 
 dfal_status df_closest_check(const struct df_deepfool *deepfool, const char *unconverged)
 {
@@ -376,7 +376,7 @@ static dfal_status judge_audit(struct df_closest *closest, int64_t unproven, con
         told->found +=
             closest->scores.status[at] <= DFAL_SCORE_TIE && (double)closest->scores.margin[at] < radius;
     }
-    DF_TRY(count_all(closest, (int64_t *const[]){&told->audited, &told->found}, 2));
+    DF_TRY(count_all(closest, (int64_t *const[]){&told->audited, &told->found}, MOST_COUNTS));
     const double each = told->audited > 0 ? (double)unproven / (double)told->audited : 0,
                  missing = (double)told->found * (each - 1); /* those that were found are not missing */
     told->recall = fmax(0, 1 - missing / (double)closest->spec.q);
@@ -414,11 +414,9 @@ static dfal_status finish(struct df_closest *closest)
             closest->scores.first_margin[i] = NAN;
             closest->scores.adversarial_class[i] = -1;
             closest->scores.iterations[i] = 0;
-            told->pruned++;
         }
-        told->unscored += closest->scores.status[i] == DFAL_SCORE_UNSCORED;
     }
-    return count_all(closest, (int64_t *const[]){&told->run, &told->pruned, &told->unscored}, MOST_COUNTS);
+    return count_all(closest, (int64_t *const[]){&told->run}, 1);
 }
 
 dfal_status df_closest_score(struct df_closest *closest, struct df_deepfool_engine *engine)

@@ -33,7 +33,7 @@ struct df_closest_spec {
 };
 /* What is told of it: of the rows of all ranks. */
 struct df_closest_told {
-    int64_t run, pruned, unscored;
+    int64_t run;   /* rows that DeepFool ran on */
     double radius; /* the Q-th margin; INFINITY: fewer rows have one */
     int64_t audited,
         found;     /* of a cascade: rows of the audit, and those of them nearer than the head's Q-th */
