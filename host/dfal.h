@@ -443,7 +443,7 @@ struct dfal_score_options {
     const char *engine;             /* of DFAL_ENGINES: layer by layer, or small networks in one kernel */
     bool refine;                    /* bisect on the last segment */
     bool units_raw;                 /* margins in the pool's raw units */
-    int64_t batch;                  /* samples in flight; 0: chosen from memory */
+    int64_t batch;                  /* samples in flight, rounded up to as many a worker; 0: from memory */
     int64_t range_begin, range_end; /* rows; end -1: the pool's */
     int32_t shard, shard_count;     /* 0-based; count 0: none */
     int64_t adversarial;            /* 0; else that many closest samples' adversarial images are written */

@@ -19,7 +19,8 @@ enum { DF_DEEPFOOL_FOLD = 1, DF_DEEPFOOL_FUSED = 2, DF_DEEPFOOL_HALF = 4, DF_DEE
 int df_deepfool_precision(const char *precision);
 /* Engine: plan, slots and tapes for every queue, of each device of the group; made once, run on many streams.
  * A worker a queue; every worker owns its slots and takes new samples from the stream where one is done.
- * batch: samples in flight over all workers, at least one a device; 0: as many as memory and cache suggest.
+ * batch: samples in flight over all workers, rounded up to as many for each, at least one a device; 0: as
+ * many as memory and cache suggest.
  * how: FOLD, FUSED, HALF, SPLIT.
  * Errors   E_SHAPE network and pool differ; E_DATA the outputs look like probabilities, one class, one of the
  *          first rows is outside the range that is clipped to; E_MEMORY; E_UNAVAILABLE HALF or SPLIT on a

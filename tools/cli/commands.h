@@ -55,7 +55,9 @@ const struct dfal_pool_options *pool_args_options(struct pool_args *args);
             NUMBER(I32, 2, 1000000, .or_all = true), __VA_ARGS__),                                           \
         OPT(S, "unconverged", 0, VALUE_CHOICE, score.unconverged, DFAL_UNCONVERGEDS,                         \
             "where MAX_ITER samples rank (default last)", __VA_ARGS__)
-#define BATCH_HELP "samples in flight (default: from memory); no result depends on it"
+#define BATCH_HELP                                                                                           \
+    "samples in flight, rounded up to as many for each worker (default: from memory); no result depends on " \
+    "it"
 #define BATCH_OPTION(S, score)                                                                               \
     OPT(S, "batch", 0, VALUE_NUMBER, score.batch, "B", BATCH_HELP, NUMBER(I64, 1, 16777216))
 
