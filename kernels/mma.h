@@ -43,9 +43,9 @@ static __device__ inline void df_load_matrices(uint32_t (&word)[4], const void *
 #endif
 }
 
-/* 16 bytes from global to shared memory, both at multiples of 16; wanted false: zeros, from an address that
- * might be read.
- * They are there for this thread once df_copy_wait has waited for their group, and for others behind a
+/* 16 bytes from global to shared memory, both at multiples of 16; wanted false: zeros, and no byte is read,
+ * so that `from` may be any address: the source then has the size 0 (PTX), as in CUTLASS's copies with zero
+ * fill. They are there for this thread once df_copy_wait has waited for their group, and for others behind a
  * barrier. */
 static __device__ inline void df_copy_begin(void *to, const void *from, bool wanted)
 {

@@ -122,25 +122,19 @@ static __device__ inline int place(int line, int chunk)
 }
 
 /* Where a unit lies: its tap in the plane, relative to a cell's first one, and in units behind that cell's
- * first one and behind the weights of an output channel. Behind the last unit: NOWHERE, and weight -1. */
+ * first one and behind the weights of an output channel. Behind the last unit: NOWHERE. */
 struct alignas(16) split_place {
     int32_t down, right, input, weight;
 };
 enum { NOWHERE = -(1 << 30) }; /* a line that is in no plane */
 
-/* A cell at its first tap: units from the first row's beginning, line and column. */
-struct alignas(16) split_cell {
-    int32_t unit, line, column;
-};
-
 /* What a block's threads share besides the stages. What they read of it is read anew behind a barrier, so
  * that it takes no registers meanwhile. */
 struct split_shared {
     struct df_conv_axis y, x;
-    int64_t n0, row0; /* the tile's first cell, and its row */
-    int32_t m0;       /* the tile's first channel */
+    int64_t n0; /* the tile's first cell */
+    int32_t m0; /* and channel */
     struct split_place places[STAGES][UNITS];
-    struct split_cell cells[CELLS];
 };
 
 template <int BM>
@@ -151,7 +145,6 @@ static __device__ void find_tile(struct split_shared *shared, const struct df_co
     shared->y = df_conv_axis_at(&walk, 0, phase / stride_x);
     shared->x = df_conv_axis_at(&walk, 1, phase % stride_x);
     shared->n0 = (int64_t)tile * CELLS;
-    shared->row0 = shared->n0 / (shared->y.cells * shared->x.cells);
     shared->m0 = (int32_t)(blockIdx.x - tile * tiles) * BM;
 }
 
@@ -161,7 +154,7 @@ static __device__ void find_place(struct split_shared *shared, const struct df_c
     const struct df_conv_axis &y = shared->y, &x = shared->x;
     const int32_t u = stage * UNITS + unit, tap = u / data.units;
     const int32_t ty = tap / (x.taps > 0 ? x.taps : 1), tx = tap - ty * x.taps;
-    struct split_place place = {NOWHERE, 0, 0, -1};
+    struct split_place place = {NOWHERE, 0, 0, 0};
     if (tap < y.taps * x.taps) {
         const int32_t in = u - tap * data.units,
                       kernel = (y.first + ty * y.skip) * walk.window.kernel[1] + x.first + tx * x.skip;
@@ -173,46 +166,44 @@ static __device__ void find_place(struct split_shared *shared, const struct df_c
     shared->places[stage % STAGES][unit] = place;
 }
 
-static __device__ void find_cell(struct split_shared *shared, const struct df_conv_walk &walk,
-                                 const struct split_data &data, int i)
+/* Numbers of a unit before this thread's chunk. */
+static __device__ inline int quarter()
 {
-    const struct df_conv_axis &y = shared->y, &x = shared->x;
-    const int32_t cells = y.cells * x.cells, at = (int32_t)(shared->n0 - shared->row0 * cells) + i;
-    const int32_t row = at / cells, cell = at - row * cells;
-    const int32_t line = cell / x.cells * y.move + y.base, column = cell % x.cells * x.move + x.base;
-    shared->cells[i].unit = (row * walk.in_h * walk.in_w + line * walk.in_w + column) * data.units;
-    shared->cells[i].line = shared->row0 + row < data.rows ? line : NOWHERE;
-    shared->cells[i].column = column;
+    return (int)threadIdx.x % 4 * 8;
 }
 
-/* This thread's share of a stage: one chunk of every SHARE_LINES-th line. */
-template <int BM>
-static __device__ inline void copy(char *stage, const struct split_shared *shared,
-                                   const struct df_conv_walk &walk, const struct split_data &data,
-                                   const struct split_place *places)
-{
-    const int t = (int)threadIdx.x, chunk = t % CHUNKS, first = t / CHUNKS, quarter = chunk % 4 * 8;
-    const struct split_place p = places[chunk / 4];
-    char *const to = stage + place(first, chunk);
-    const uint16_t *const weight = data.weight + quarter;
-    const uint16_t *const in =
-        data.in + shared->row0 * (walk.in_h * walk.in_w) * data.units * UNIT_NUMBERS + quarter;
+/* One thread's view: what it copies to shared memory. It keeps to one chunk of a line, and to every
+ * SHARE_LINES-th line. */
+template <int BM> struct split_share {
+    static constexpr int STAGE = (BM + CELLS) * LINE, ROWS = BM / SHARE_LINES, COLUMNS = CELLS / SHARE_LINES;
+    const uint16_t *from;  /* its chunk of the first row's first cell */
+    int32_t weight;        /* units before its first channel, at the kernel's first tap */
+    int32_t channels;      /* of its lines that there are */
+    int32_t unit[COLUMNS]; /* units from `from` to a cell's first tap */
+    int32_t line[COLUMNS], column[COLUMNS];
+
+    __device__ void copy(char *stage, const struct df_conv_walk &walk, const struct split_data &data,
+                         const struct split_place *places) const
+    {
+        const int t = (int)threadIdx.x, chunk = t % CHUNKS, first = t / CHUNKS;
+        const struct split_place p = places[chunk / 4];
+        char *const to = stage + place(first, chunk);
+        const uint16_t *const w = data.weight + quarter();
 #pragma unroll
-    for (int j = 0; j < BM / SHARE_LINES; j++) {
-        const int32_t channel = shared->m0 + first + j * SHARE_LINES;
-        const bool there = p.weight >= 0 && channel < walk.out_c;
-        const int32_t at = there ? p.weight + channel * data.units : 0;
-        df_copy_begin(to + j * SHARE_LINES * LINE, weight + (int64_t)at * UNIT_NUMBERS, there);
-    }
+        for (int j = 0; j < ROWS; j++) {
+            const int32_t at = p.weight + weight + j * SHARE_LINES * data.units;
+            df_copy_begin(to + j * SHARE_LINES * LINE, w + (int64_t)at * UNIT_NUMBERS,
+                          p.down != NOWHERE && j < channels);
+        }
 #pragma unroll
-    for (int j = 0; j < CELLS / SHARE_LINES; j++) {
-        const struct split_cell cell = shared->cells[first + j * SHARE_LINES];
-        const bool inside = ((uint32_t)(cell.line + p.down) < (uint32_t)walk.in_h) &
-                            ((uint32_t)(cell.column + p.right) < (uint32_t)walk.in_w);
-        const int32_t at = inside ? cell.unit + p.input : 0;
-        df_copy_begin(to + (BM + j * SHARE_LINES) * LINE, in + (int64_t)at * UNIT_NUMBERS, inside);
+        for (int j = 0; j < COLUMNS; j++) {
+            const bool inside = ((uint32_t)(line[j] + p.down) < (uint32_t)walk.in_h) &
+                                ((uint32_t)(column[j] + p.right) < (uint32_t)walk.in_w);
+            const int32_t at = unit[j] + p.input;
+            df_copy_begin(to + (BM + j * SHARE_LINES) * LINE, from + (int64_t)at * UNIT_NUMBERS, inside);
+        }
     }
-}
+};
 
 /* sum += the products of a stage; m, n: the warp's first channel and cell in the tile. */
 template <int BM, int MI, int NI>
@@ -258,6 +249,32 @@ static __device__ inline void multiply(float (&sum)[MI][NI][4], const char *stag
             }
         }
     }
+}
+
+template <int BM>
+static __device__ inline struct split_share<BM> make_share(const struct split_shared *shared,
+                                                           const struct df_conv_walk &walk,
+                                                           const struct split_data &data) {
+    const struct df_conv_axis &y = shared->y, &x = shared->x;
+    const int64_t n0 = shared->n0;
+    const int32_t m0 = shared->m0;
+    const int first = (int)threadIdx.x / CHUNKS;
+    const int32_t cells = y.cells * x.cells, plane = walk.in_h * walk.in_w;
+    const int64_t row0 = n0 / cells;
+    struct split_share<BM> share;
+    share.weight = (m0 + first) * data.units;
+    share.from = data.in + row0 * plane * data.units * UNIT_NUMBERS + quarter();
+    share.channels = (walk.out_c - m0 - first + SHARE_LINES - 1) / SHARE_LINES;
+#pragma unroll
+    for (int j = 0; j < share.COLUMNS; j++) {
+        const int32_t at = (int32_t)(n0 - row0 * cells) + first + j * SHARE_LINES, row = at / cells,
+                      cell = at - row * cells;
+        const int32_t line = cell / x.cells * y.move + y.base, column = cell % x.cells * x.move + x.base;
+        share.unit[j] = (row * plane + line * walk.in_w + column) * data.units;
+        share.line[j] = row0 + row < data.rows ? line : NOWHERE;
+        share.column[j] = column;
+    }
+    return share;
 }
 
 /* Scale a cell's sums back, and write them. */
@@ -308,7 +325,7 @@ template <int BM>
 __global__ void __launch_bounds__(THREADS, 2)
     split_conv(const struct df_conv_walk walk, const struct split_data data)
 {
-    enum { STAGE = (BM + CELLS) * LINE, MI = BM / 32, NI = CELLS / 32 };
+    enum { STAGE = split_share<BM>::STAGE, MI = BM / 32, NI = CELLS / 32 };
     __shared__ struct split_shared shared;
     DF_SHARED(float4, memory);
     char *const stages = (char *)memory;
@@ -320,8 +337,7 @@ __global__ void __launch_bounds__(THREADS, 2)
         return; /* the grid is as large as the largest phase wants it */
     if (t < STAGES * UNITS)
         find_place(&shared, walk, data, t / UNITS, t % UNITS);
-    if (t < CELLS)
-        find_cell(&shared, walk, data, t);
+    const struct split_share<BM> share = make_share<BM>(&shared, walk, data);
     const int32_t steps = (shared.y.taps * shared.x.taps * data.units + UNITS - 1) / UNITS;
     /* A warp behind the last channel or cell only copies. */
     const bool busy =
@@ -330,17 +346,15 @@ __global__ void __launch_bounds__(THREADS, 2)
     __syncthreads();
 #pragma unroll
     for (int s = 0; s < STAGES - 1; s++) {
-        if (s < steps)
-            copy<BM>(stages + s * STAGE, &shared, walk, data, shared.places[s]);
-        df_copy_group(); /* an empty one, too: which groups are waited for is counted */
+        share.copy(stages + s * STAGE, walk, data, shared.places[s]);
+        df_copy_group();
     }
 #pragma unroll 1
     for (int32_t s = 0; s < steps; s++) {
-        const int32_t last = s + STAGES - 1;
+        const int32_t last = s + STAGES - 1; /* behind the last step: zeros, which nobody reads */
         df_copy_wait<STAGES - 2>();
         __syncthreads();
-        if (last < steps)
-            copy<BM>(stages + last % STAGES * STAGE, &shared, walk, data, shared.places[last % STAGES]);
+        share.copy(stages + last % STAGES * STAGE, walk, data, shared.places[last % STAGES]);
         df_copy_group();
         if (t < UNITS) /* read behind the next barrier */
             find_place(&shared, walk, data, last + 1, t);
@@ -348,6 +362,7 @@ __global__ void __launch_bounds__(THREADS, 2)
         if (busy)
             multiply<BM>(sum, stages + s % STAGES * STAGE, m, n);
     }
+    df_copy_wait<0>();
     write(sum, &shared, walk, data, m, n);
 }
 
@@ -355,7 +370,7 @@ template <int BM>
 static int launch(const struct df_conv_walk *walk, const struct split_data *data, int64_t cells, void *stream)
 {
     void (*kernel)(struct df_conv_walk, struct split_data) = split_conv<BM>;
-    constexpr size_t bytes = (size_t)STAGES * (BM + CELLS) * LINE;
+    constexpr size_t bytes = (size_t)STAGES * split_share<BM>::STAGE;
     static_assert(bytes + sizeof(struct split_shared) <= 99 * 1024, "what a block of sm_86 may have");
     const int64_t blocks = (cells + CELLS - 1) / CELLS * ((walk->out_c + BM - 1) / BM);
     const cudaError_t error =
