@@ -54,11 +54,8 @@ dfal_status dfal_eval_confusion(dfal_context *context, struct dfal_eval_result *
     DF_TRY_TO(done, status, open_both(&pool, &network, &device, context, network_name, pool_path, options));
     DF_TRY_TO(done, status,
               df_claim_inputs(&claim, (const char *const *)network->files, network->file_count));
-    if (strcmp(network->trained_on, pool->fingerprint) == 0)
-        df_say(context, DFAL_WARNING, "eval.trained_on",
-               DF_FIELDS(DF_TEXT("network", network_name), DF_TEXT("pool", pool_path)),
-               "%s was trained on rows of %s: this accuracy tells nothing about other samples", network_name,
-               pool_path);
+    df_warn_trained_on(context, network_name, network, pool, false,
+                       "this accuracy tells nothing about other samples");
     DF_TRY_TO(done, status,
               df_evaluate(context, device, network, pool, NULL, result, out_path ? &text : NULL));
     df_warn_nonfinite(context, pool, result);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a selection chooses from, and what is known of it already. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,6 +108,26 @@ static dfal_status find_candidates(struct df_select_job *job)
                 "%s: every one of its %lld rows is labelled or skipped, expected some to choose from",
                 pool->path, (long long)pool->count);
     return DFAL_OK;
+}
+
+/* Candidates that the network has learned. Which rows trained it no file tells, only how many, or not even
+ * that; where as many are left out they may be just those. */
+static void warn_trained_on(const struct df_select_job *job)
+{
+    const int64_t trained = job->network->trained_rows, left_out = job->pool->count - job->count;
+    char consequence[200];
+    if (left_out > 0 && left_out >= trained)
+        return;
+    if (trained > 0)
+        snprintf(
+            consequence, sizeof consequence,
+            "at least %lld of the %lld candidates are among these, expected their labels in `label_files`",
+            (long long)(trained - left_out), (long long)job->count);
+    else
+        snprintf(consequence, sizeof consequence,
+                 "they are among the %lld candidates, expected their labels in `label_files`",
+                 (long long)job->count);
+    df_warn_trained_on(job->context, job->network_name, job->network, job->pool, true, consequence);
 }
 
 /* Scores and logits must be those of this network over this pool; of theirs NULL is what the file does not
@@ -258,6 +279,7 @@ dfal_status df_select_open(struct df_select_job *job)
     DF_TRY(df_strategy_check_network(job->strategy, &job->values, job->network));
     df_network_digest(job->network_sha256, job->network);
     DF_TRY(find_candidates(job));
+    warn_trained_on(job);
     return df_context_device(job->context, &job->device);
 }
 

@@ -69,7 +69,8 @@ struct df_network {
     int32_t *to_pool, *from_pool;
     /* Fingerprint of the pool whose rows trained it; "": nobody said. No part of the sha256. */
     char trained_on[65];
-    bool softmax_cut; /* the file had a softmax behind the logits; not kept by copies and network files */
+    int64_t trained_rows; /* how many; 0: nobody said. Read from a file, not kept by copies */
+    bool softmax_cut;     /* the file had a softmax behind the logits; not kept by copies and network files */
 };
 
 dfal_status df_network_create(struct df_network **out, struct df_shape input, int32_t class_count);

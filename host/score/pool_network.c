@@ -2,6 +2,7 @@
 #include "score/pool_network.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -70,6 +71,15 @@ void df_say_softmax(struct dfal_context *context, const char *name, const struct
     if (network->softmax_cut)
         df_say(context, DFAL_INFO, "network.softmax", DF_FIELDS(DF_TEXT("network", name)),
                "%s: the softmax at its end is cut off, its outputs are logits", name);
+}
+
+void df_warn_trained_on(struct dfal_context *context, const char *name, const struct df_network *network,
+                        const struct df_pool *pool, bool selects, const char *consequence)
+{
+    if (strcmp(network->trained_on, pool->fingerprint) == 0)
+        df_say(context, DFAL_WARNING, selects ? "select.trained_on" : "eval.trained_on",
+               DF_FIELDS(DF_TEXT("network", name), DF_TEXT("pool", pool->path)),
+               "%s was trained on rows of %s: %s", name, pool->path, consequence);
 }
 
 /* The pool's numbers of the network's classes, by their names. */

@@ -24,6 +24,11 @@ dfal_status df_network_shape_for_pool(struct df_network **out, struct dfal_conte
                                       const struct df_pool *pool);
 /* Say that a network's file had a softmax at its end, which was cut off. */
 void df_say_softmax(struct dfal_context *context, const char *name, const struct df_network *network);
+/* A warning where the network's file tells that rows of this very pool trained it.
+ *   selects      rows are chosen, else evaluated: what the event is called
+ *   consequence  what that means, behind a colon */
+void df_warn_trained_on(struct dfal_context *context, const char *name, const struct df_network *network,
+                        const struct df_pool *pool, bool selects, const char *consequence);
 /* Names of classes as the network counts them: its own, else those of the pool it runs on; and as the pool
  * counts them: its own, else the network's. Borrowed. */
 struct df_classes df_classes_of_network(const struct df_network *network, const struct df_pool *pool);

@@ -7,6 +7,7 @@
 
 #include "base/kind.h"
 #include "base/memory.h"
+#include "graph/json_text.h"
 #include "graph/node_type.h"
 #include "graph/onnx.h"
 #include "store/classes.h"
@@ -239,6 +240,21 @@ static dfal_status load_classes(struct df_h5 *h5, struct df_network *network)
     return status;
 }
 
+/* Which pool's rows trained it, and how many: `train` tells in its configuration, `run` does not. */
+static dfal_status load_training(struct df_h5 *h5, struct df_network *network)
+{
+    char *configuration;
+    DF_TRY(df_h5_get_short(h5, "trained_on", network->trained_on, sizeof network->trained_on));
+    if (!network->trained_on[0])
+        return DFAL_OK;
+    DF_TRY(df_h5_get_text(h5, h5->file, "configuration", &configuration));
+    json_t *root = configuration ? df_json_parse(configuration, 0, NULL) : NULL;
+    network->trained_rows = json_integer_value(json_object_get(root, "row_count"));
+    json_decref(root);
+    df_free(configuration);
+    return DFAL_OK;
+}
+
 static dfal_status load(struct df_network **out, struct df_h5 *h5)
 {
     dfal_status status;
@@ -260,8 +276,7 @@ static dfal_status load(struct df_network **out, struct df_h5 *h5)
                                  h5->path));
     DF_TRY_TO(done, status, load_affine(h5, network));
     DF_TRY_TO(done, status, load_classes(h5, network));
-    DF_TRY_TO(done, status,
-              df_h5_get_short(h5, "trained_on", network->trained_on, sizeof network->trained_on));
+    DF_TRY_TO(done, status, load_training(h5, network));
     for (int32_t i = 0; i < network->node_count; i++) {
         struct df_node *node = &network->nodes[i];
         for (int kind = 0; kind < DF_PARAMETER_KINDS; kind++)

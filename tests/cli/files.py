@@ -324,6 +324,33 @@ def scaling(dfal):
     check("warning:" in err and "0.0078125" in err and "0.0039215" in err, f"another scaling: {err}")
 
 
+def check_trained_candidates(dfal):
+    """A selection warns where rows that trained the network must be among its candidates, and only then."""
+    samples, labels = digits(60, 1)
+    write_pool(dfal.at("bare.h5"), samples)
+    bare = dfal.json("info", "bare.h5")["fingerprint"]
+    for name, count in (("some.csv", 5), ("all.csv", 20)):
+        with open(dfal.at(name), "w", encoding="ascii") as file:
+            file.write("id,label\n" + "".join(f"{bare[:8]}:{row},{labels[row]}\n" for row in range(count)))
+
+    def told(pool, labels):
+        words = ("--labels", labels) if labels else ()
+        return dfal.run("-q", "select", "net.h5", pool, *words, "--strategy", "random", "--count", "2", "-o", "q.csv", "--force")[1]
+
+    dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "1", "--subset", "20", "--force")
+    for pool, labels, says in (("train.h5", None, "at least 20 of the 60 candidates"), ("bare.h5", None, "at least 20 of the 60 candidates"),
+                               ("train.h5", "some.csv", "at least 15 of the 55 candidates"),
+                               ("bare.h5", "some.csv", "at least 15 of the 55 candidates"), ("train.h5", "all.csv", None),
+                               ("bare.h5", "all.csv", None), ("test.h5", None, None)):
+        err = told(pool, labels)
+        check(f"net.h5 was trained on rows of {pool}: {says}" in err and "--labels" in err and err.count("\n") == 1 if says
+              else err == "", f"select of {pool}, labels {labels}: {err}")
+    with h5py.File(dfal.at("net.h5"), "r+") as file:  # as `run` writes it: how many rows nobody says
+        file.attrs["configuration"] = ""
+    check("are among the 60 candidates" in told("train.h5", None), "a network of a run is selected with in silence")
+    check(told("train.h5", "some.csv") == "", "labelled rows that may be all that trained the network are warned of")
+
+
 def same_pools(dfal):
     """What a network was trained on is no test of it: said, and only then."""
     make_pool(dfal.at("train.h5"), 60, 1)
@@ -334,6 +361,7 @@ def same_pools(dfal):
         for pool in ("train.h5", "again.h5", "test.h5"):
             _, err = dfal.run("-q", "eval", "net.h5", pool)
             check((words or "?") in err if words and pool != "test.h5" else err == "", f"{epochs} epochs, eval of {pool}: {err}")
+    check_trained_candidates(dfal)
     line = ("run", "--preset", "quickstart", "--train", "train.h5", "-o", "d", "--force", "--set", "strategies=[random]", "--set", "trials=1",
             "--set", "annotations=20", "--set", "training.epochs=1", "--set", "training.restarts=1")
     for pool in ("again.h5", "test.h5"):

@@ -9,7 +9,10 @@
 /* Fields whose option is not called as they are. */
 static const struct {
     const char *field, *option;
-} others[] = {{"scores_path", "scores"}, {"logits_path", "logits"}, {"strategy_options", "option"}};
+} others[] = {{"scores_path", "scores"},
+              {"logits_path", "logits"},
+              {"strategy_options", "option"},
+              {"label_files", "labels"}};
 
 static bool is_option(const struct option *options, int32_t count, const char *name)
 {
