@@ -258,6 +258,11 @@ static dfal_status build_network(struct job *job, const char *name)
         DF_FAIL(DFAL_E_SHAPE, "%s: the pool has %d classes, but the network %s tells only %d apart",
                 job->pool_path, job->pool->class_count, name, job->network->class_count);
     DF_TRY(df_network_take_scaling(job->network, job->pool));
+    if (options->init == NULL && !df_model_exists(name))
+        df_say(job->context, DFAL_WARNING, "train.weights_unused", DF_FIELDS(DF_TEXT("network", name)),
+               "%s: its weights are not used, the training begins with random ones; `init` %s starts from "
+               "them",
+               name, name);
     if (options->init == NULL) {
         DF_TRY(df_network_name_classes(job->network, pool_names(job)));
         return df_network_initialise(job->network, first_seed(job));

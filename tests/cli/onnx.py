@@ -103,7 +103,13 @@ def training(dfal):
         check(all((one["parameters"][node][kind][()] == two["parameters"][node][kind][()]).all()
                   for node in one["parameters"] for kind in one["parameters"][node]), "training starts elsewhere")
         check(two.attrs["scale"][0] == 1.0, "a trained network knows the scale of its pool")
-    dfal.run("-q", "train", "--net", "lenet-static-script.onnx", "pool.h5", "-o", "trained.h5", "--epochs", "2")
+    _, err = dfal.run("-q", "train", "--net", "lenet-static-script.onnx", "pool.h5", "-o", "trained.h5", "--epochs", "2")
+    says = "{0}: its weights are not used, the training begins with random ones; --init {0} starts from them"
+    check(says.format("lenet-static-script.onnx") in err and err.count("\n") == 1, f"weights are passed over: {err}")
+    _, err = dfal.run("-q", "train", "--net", "net.h5", "pool.h5", "-o", "trained.h5", "--epochs", "1", "--force")
+    check(says.format("net.h5") in err and err.count("\n") == 1, f"weights are passed over: {err}")
+    _, err = dfal.run("-q", "train", "--net", "net.h5", "--init", "net.h5", "pool.h5", "-o", "trained.h5", "--epochs", "1", "--force")
+    check(err == "", f"train from the weights of the file: {err}")
     check(dfal.json("info", "trained.h5")["scale"] == ["1"], "a trained network knows the scale of its pool")
 
 
