@@ -136,8 +136,10 @@ static dfal_status tell_scores(const struct df_teller *teller, const char *path)
         df_tell_int(teller, "range_end", head.range_end);
         for (int i = 0; i < DFAL_SCORE_STATUS_COUNT; i++)
             df_tell_int(teller, names[i], sum.status[i]);
-        df_tell_real(teller, "margin_least", sum.least);
-        df_tell_real(teller, "margin_most", sum.most);
+        if (sum.least <= sum.most) { /* else there is none */
+            df_tell_real(teller, "margin_least", sum.least);
+            df_tell_real(teller, "margin_most", sum.most);
+        }
         df_tell_int(teller, "iterations", sum.iterations);
         df_tell_text(teller, "units", "%s", head.units);
         df_tell_text(teller, "backend", "%s", head.backend);

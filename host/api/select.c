@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dfal_select: the next queries of a pool into QUERIES.csv. */
+#include <string.h>
+
 #include "api/select_job.h"
 #include "backend/backend.h"
 #include "base/clock.h"
@@ -150,11 +152,23 @@ static dfal_status choose(struct df_select_job *job)
     const struct df_selection_options selection = df_select_selection(job);
     DF_TRY(df_select(job->context, job->device, job->network, job->pool, job->candidates, job->count,
                      &selection, &job->selection));
+    const int64_t excluded =
+        !strcmp(selection.unconverged, "exclude") ? job->selection.statuses[DFAL_SCORE_MAX_ITER] : 0;
     if (job->selection.nonfinite)
         df_say(job->context, DFAL_WARNING, "select.nonfinite",
                DF_FIELDS(DF_INT("rows", job->selection.nonfinite)),
                "%lld rows were passed over: an input or a logit is not finite",
                (long long)job->selection.nonfinite);
+    if (!job->selection.count && excluded > 0 && !job->selection.nonfinite)
+        DF_FAIL(DFAL_E_DATA,
+                "%s: none of the %lld candidates has a margin: all ended with MAX_ITER, which `unconverged` "
+                "exclude leaves out",
+                job->pool->path, (long long)job->count);
+    if (!job->selection.count && excluded > 0)
+        DF_FAIL(DFAL_E_DATA,
+                "%s: none of the %lld candidates has a margin: %lld ended with MAX_ITER, which `unconverged` "
+                "exclude leaves out, the others are not finite",
+                job->pool->path, (long long)job->count, (long long)excluded);
     if (!job->selection.count)
         DF_FAIL(DFAL_E_DATA, "%s: none of the %lld candidates is finite, expected some to choose from",
                 job->pool->path, (long long)job->count);

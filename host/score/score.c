@@ -8,6 +8,7 @@
 #include "base/claim.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/number.h"
 #include "base/sized.h"
 #include "base/word.h"
 #include "job/job.h"
@@ -286,8 +287,27 @@ static void fill_result(struct dfal_score_result *result, const struct score *sc
     snprintf(result->backend, sizeof result->backend, "%s", job->head.backend);
 }
 
+/* Nobody can choose by such scores. */
+static void warn_no_margin(const struct score *score, const struct dfal_score_result *result)
+{
+    const int64_t unconverged = result->status[DFAL_SCORE_MAX_ITER];
+    if (score->summary.margins.count > 0 || result->samples == 0)
+        return;
+    df_say(score->context, DFAL_WARNING, "score.no_margin",
+           DF_FIELDS(DF_INT("samples", result->samples), DF_INT("max_iter", unconverged)),
+           "none of the %" PRId64 " samples has a margin, %" PRId64 " of them ended with MAX_ITER%s",
+           result->samples, unconverged,
+           unconverged ? ": does the pool scale its samples as those that trained the network? Else try a "
+                         "larger `max_iter`"
+                       : "");
+}
+
 static void say_end(const struct score *score, const struct dfal_score_result *result, const char *out_path)
 {
+    char median[48] = "no margin";
+    if (isfinite(result->margin_quantile[2]))
+        df_print(median, sizeof median, "median margin %.4g", result->margin_quantile[2]);
+    warn_no_margin(score, result);
     df_say(score->context, DFAL_INFO, "score.end",
            DF_FIELDS(DF_INT("samples", result->samples), DF_REAL("seconds", result->seconds),
                      DF_REAL("start_seconds", result->start_seconds),
@@ -302,8 +322,8 @@ static void say_end(const struct score *score, const struct dfal_score_result *r
                      DF_INT("unscored", result->status[DFAL_SCORE_UNSCORED]),
                      DF_REAL("median", result->margin_quantile[2]), DF_REAL("accuracy", result->accuracy),
                      DF_INT("peak_memory_bytes", result->peak_memory_bytes), DF_TEXT("output", out_path)),
-           "%" PRId64 " samples in %.1f s, %" PRId64 " steps, median margin %.4g, output %s", result->samples,
-           result->seconds, result->iterations, result->margin_quantile[2], out_path);
+           "%" PRId64 " samples in %.1f s, %" PRId64 " steps, %s, output %s", result->samples,
+           result->seconds, result->iterations, median, out_path);
 }
 
 static void close_score(struct score *score)

@@ -12,7 +12,7 @@ import subprocess
 import h5py
 import numpy as np
 
-from data import digits, make_pool, write_linear
+from data import digits, make_pool, write_linear, write_nodes
 from support import check, main, rows_of, same_bits, same_file, write_pool
 
 QUERY_KEYS = ["rank", "id", "index", "score", "strategy", "predicted", "confidence", "label", "adversarial_class",
@@ -474,6 +474,35 @@ def bounded_memory(dfal):
     check(peaks[1] < peaks[0] + 32, f"info peaks at {peaks[0]:.0f} MiB and {peaks[1]:.0f} MiB")
 
 
+def unconverged(dfal):
+    """Where no walk ends every command says so, and no number stands for what there is not."""
+    # f = 0.01 max(x, 0) + 10 max(x - 1, 0) - 0.001: from x > 1 the first step ends short of the boundary at 0.1, the second passes it.
+    nodes = [{"name": name, "op": op, "inputs": [source], "attributes": {}} for name, op, source in (
+        ("flat", "Flatten", "input"), ("two", "Gemm", "flat"), ("relu", "Relu", "two"), ("fc", "Gemm", "relu"))]
+    write_nodes(dfal.at("net.h5"), nodes, {"two/weight": [[1], [1]], "two/bias": [0, -1], "fc/weight": [[0, 0], [0.01, 10]],
+                                           "fc/bias": [0, -0.001]}, (1, 1, 1), 2)
+    samples = np.linspace(1.5, 2.5, 40, dtype=np.float32).reshape(40, 1, 1, 1)
+    write_pool(dfal.at("pool.h5"), samples, class_count=2)
+    select = ("select", "net.h5", "pool.h5", "--strategy", "dfal", "--count", "2", "-o", "q.csv", "--unconverged", "exclude", "--force")
+    for iterations, status in ((1, "MAX_ITER"), (3, "OK")):
+        walk = ("--max-iter", iterations)
+        out, err = dfal.run("score", "net.h5", "pool.h5", *walk, "-o", "s.h5", "--force")
+        check((out + err).count("nan") == 0 and re.search(rf"{status} +40 ", out), f"{iterations} iterations: {out}{err}")
+        says = ("warning: none of the 40 samples has a margin, 40 of them ended with MAX_ITER", "--max-iter", "no margin, output")
+        check(all((word in err) == (status != "OK") for word in says), f"{iterations} iterations: {err}")
+        facts = dfal.json("info", "s.h5")
+        check(all((key in facts) == (status == "OK") for key in ("margin_least", "margin_most")), f"{iterations} iterations: {facts}")
+        if status == "OK":
+            dfal.run("-q", *select, *walk)
+            continue
+        for more in ((), ("--scores", "s.h5")):
+            dfal.refuses(65, *select, *walk, *more, says="pool.h5: none of the 40 candidates has a margin: all ended with MAX_ITER, "
+                         "which --unconverged exclude leaves out")
+    samples[3:7] = np.nan
+    write_pool(dfal.at("pool.h5"), samples, class_count=2)
+    dfal.refuses(65, *select, "--max-iter", "1", says=("none of the 40 candidates has a margin: 36 ended with MAX_ITER", "the others are not finite"))
+
+
 main({f.__name__: f for f in (json_keys, confusion, run_tables, quiet, next_lines, terminal, same_scores, passed_over,
-                              same_networks, shards, linear_margins, clipped, selections, node_activations, training,
-                              bounded_memory)})
+                              same_networks, shards, linear_margins, clipped, selections, unconverged, node_activations,
+                              training, bounded_memory)})
