@@ -19,6 +19,12 @@ macro(df_find_cuda)
   if(NOT TARGET CUDA::nvToolsExt)
     add_library(CUDA::nvToolsExt INTERFACE IMPORTED)
   endif()
+  # tools/setup-cuda makes one there only where the machine has none that will do. It is for who asks for CUDA.
+  set(beside ${PROJECT_SOURCE_DIR}/build/cuda/toolkit)
+  if(NOT DFAL_CUDA STREQUAL "AUTO" AND EXISTS ${beside}/bin/nvcc AND NOT CUDAToolkit_ROOT AND NOT DEFINED ENV{CUDAToolkit_ROOT}
+     AND NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+    set(CUDAToolkit_ROOT ${beside} CACHE PATH "A toolkit of CUDA; this one is of tools/setup-cuda")
+  endif()
   find_package(CUDAToolkit 13 QUIET)
   if(CUDAToolkit_FOUND)
     find_package(CUDNN 9.15 QUIET) # the first whose engines say that they lean on cublasLt

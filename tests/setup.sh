@@ -124,6 +124,13 @@ touch "$work/cuda/lib64/libcublasLt.so.13"
 try_cuda() {
     run "$1" env CUDA_HOME="$work/cuda" DFAL_SETUP_ROOT="$work/nowhere" "$work/tree/tools/setup" --cuda
 }
+# Asked for help, or something unknown, it installs nothing.
+run 0 "$work/tree/tools/setup-cuda" --help
+said "^A toolkit for the CUDA back end: tools/setup-cuda"
+run 0 "$work/tree/tools/setup-cuda" -h
+run 64 "$work/tree/tools/setup-cuda" --list
+said "unknown argument '--list'"
+[[ ! -e $work/state/calls ]] || fail "help called python3"
 try_cuda 69
 said "it lacks cuDNN"
 said "cannot make a virtual environment"
@@ -162,6 +169,25 @@ try_cuda 0
 touch "$work/state/old"
 try_cuda 69
 said "does not compile here"
+
+# What it has made is found by whoever asks for CUDA and names no other; the made-up one is none, so the build ends there.
+configured() {
+    local expected=$1 found=
+    shift
+    rm -rf "$work/configured"
+    "$cmake" -S "$work/tree" -B "$work/configured" "$@" >"$work/out" 2>&1 || true
+    found=$(sed -n 's/^CUDAToolkit_ROOT:[A-Z]*=//p' "$work/configured/CMakeCache.txt")
+    [[ $found == "$expected" ]] || fail "the toolkit of '$*' is '$found', expected '$expected'"
+}
+cmake=$(command -v cmake)
+mkdir -p "$work/tree/cmake" "$work/tree/build/cuda/toolkit/bin"
+cp "${setup%/tools/setup}/cmake/cuda.cmake" "$work/tree/cmake/"
+cp "$work/cuda/bin/nvcc" "$work/tree/build/cuda/toolkit/bin/"
+printf 'cmake_minimum_required(VERSION 3.25)\nproject(one NONE)\ninclude(cmake/cuda.cmake)\n' >"$work/tree/CMakeLists.txt"
+configured "$work/tree/build/cuda/toolkit" -DDFAL_CUDA=ON
+configured "$work/cuda" -DDFAL_CUDA=ON "-DCUDAToolkit_ROOT=$work/cuda"
+configured "" -DDFAL_CUDA=AUTO
+configured "" -DDFAL_CUDA=OFF
 
 rm "$work/bin/apt-get"
 run 69 "$work/setup"
