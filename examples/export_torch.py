@@ -6,13 +6,15 @@
         --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 [--pool pool.h5]
     dfal verify resnet18.onnx [pool.h5] --against resnet18.ref.h5
 
-MODEL is a name of torchvision or module:function, which is called without arguments and returns the network. Its outputs
-are logits: leave the softmax off. Needs torch, onnx, h5py, numpy; torchvision for its names, onnxscript for --exporter dynamo.
+MODEL is a name of torchvision or module:function, which is called without arguments and returns the network; a class will do,
+and the module may lie in the current folder: model:Net is class Net of model.py. Its outputs are logits: leave the softmax off. Needs torch, onnx, h5py, numpy; torchvision for its names, onnxscript for --exporter dynamo.
 """
 import argparse
 import ast
 import importlib
+import os
 import re
+import sys
 
 import h5py
 import numpy as np
@@ -23,6 +25,7 @@ import torch
 def build(name, classes, checkpoint):
     if ":" in name:
         module, function = name.split(":")
+        sys.path.insert(0, os.getcwd())  # Python itself looks only where this script lies
         model = getattr(importlib.import_module(module), function)()
     else:
         import torchvision

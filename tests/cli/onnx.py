@@ -3,6 +3,8 @@
 """ONNX files wherever a network may stand: PyTorch's exports in tests/golden/onnx through every command."""
 import os
 import shutil
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from support import check, datasets, main, same_bits, write_pool
 
 GOLDEN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "golden", "onnx")
+EXAMPLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "examples")
 
 
 def prepare(dfal, group, *files, count=40):
@@ -113,6 +116,20 @@ def training(dfal):
     check(dfal.json("info", "trained.h5")["scale"] == ["1"], "a trained network knows the scale of its pool")
 
 
+def own_module(dfal):
+    """examples/export_torch.py finds a model in the folder where it is called; torch and onnx are made up."""
+    for name in "torch", "onnx":
+        with open(dfal.at(name + ".py"), "w", encoding="ascii"):
+            pass
+    os.mkdir(dfal.at("work"))
+    with open(dfal.at("work/model.py"), "w", encoding="ascii") as file:
+        file.write("class Net:\n    def eval(self):\n        return 'the network'\n")
+    with open(dfal.at("call.py"), "w", encoding="ascii") as file:
+        file.write(f"import sys\nsys.path.append({EXAMPLES!r})\nimport export_torch\nprint(export_torch.build('model:Net', None, None))\n")
+    done = subprocess.run([sys.executable, "-B", dfal.at("call.py")], cwd=dfal.at("work"), capture_output=True, text=True, check=False)
+    check(done.stdout == "the network\n", f"the exporter finds no model: {done.stdout}{done.stderr}")
+
+
 def refusals(dfal):
     prepare(dfal, "LeNet", "lenet-static-script.onnx")
     with open(dfal.at("lenet-static-script.onnx"), "rb") as file:
@@ -142,4 +159,4 @@ def refusals(dfal):
         check(not os.path.exists(dfal.at(name)), f"{name} was left behind")
 
 
-main({f.__name__: f for f in (commands, imported, softmax, training, refusals)})
+main({f.__name__: f for f in (commands, imported, softmax, training, own_module, refusals)})
