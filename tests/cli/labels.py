@@ -115,7 +115,7 @@ def disagreement(dfal):
     table(dfal, "ann.csv", "id,label,annotator\nimg0,cat,ann\nimg1,dog,ann\nimg2,eel,ann\nimg2,fox,ann\n")
     table(dfal, "bob.csv", "id,label,annotator\nimg0,cat,bob\nimg1,eel,bob\nimg2,eel,bob\n")
     for words in (("eval", "net.h5", "pool.h5"), ("info", "pool.h5"), ("score", "net.h5", "pool.h5", "-o", "s.h5"),
-                  ("train", "--net", "net.h5", "pool.h5", "-o", "n.h5", "--epochs", "0"),
+                  ("train", "--net", "net.h5", "--init", "net.h5", "pool.h5", "-o", "n.h5", "--epochs", "0"),
                   ("select", "net.h5", "pool.h5", "--strategy", "random", "--count", "2", "-o", "q.csv"),
                   ("logits", "net.h5", "pool.h5", "-o", "l.h5")):
         _, err = dfal.run("-q", *words, "--labels", "ann.csv", "--labels", "bob.csv")
