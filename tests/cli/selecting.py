@@ -91,6 +91,22 @@ def keys(dfal):
           ["select.begin", "select.output", "select.output", "select.end"], f"{events}")
 
 
+def table(dfal):
+    """The table on stdout ends behind 20 rows and says where the others are; what has no number is a dash."""
+    prepare(dfal, 40)
+    for name, count in (("random", 20), ("random", 23), ("entropy", 23)):
+        out, _ = dfal.run("-q", "select", "net.h5", "pool.h5", "--strategy", name, "--count", count, "-o", "q.csv", "--force")
+        head, *lines = out.splitlines()
+        rows = rows_of(dfal.at("q.csv"))
+        check(head.split() == ["rank", "id", *KEYS[2:4], *KEYS[5:9]], f"{name}: {head}")
+        check(lines[20:] == ([] if count == 20 else ["3 more in q.csv"]), f"{name}, {count} queries: {lines[20:]}")
+        for line, row in zip(lines[:20], rows):
+            score = "-" if name == "random" else f"{float(row['score']):.7g}"
+            check(line.split()[:4] == [row["rank"], row["id"], row["index"], score], f"{name}: {line} {row}")
+        check(len(rows) == count and len(dfal.json("select", "net.h5", "pool.h5", "--strategy", name, "--count", count, "-o", "q.csv",
+                                                   "--force")) == count, f"{name}: the table and the JSON are whole")
+
+
 def sources(dfal):
     """Scores and logits of this network and this pool, whole, and of the right kind."""
     prepare(dfal)
@@ -471,5 +487,5 @@ def own_options(dfal):
     check("bald: passes" in help_text and "coreset-greedy: node" in help_text, help_text)
 
 
-main({f.__name__: f for f in (options, keys, sources, probabilities, left_out, twins, sheets, sheet_shapes, duplicates,
+main({f.__name__: f for f in (options, keys, table, sources, probabilities, left_out, twins, sheets, sheet_shapes, duplicates,
                               experiments, own_options)})

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dfal select: the next queries. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -41,17 +42,29 @@ static const char *class_word(char line[ONE_LINE], const char *name, int32_t cla
     return line;
 }
 
+/* The rows of the table on a terminal: all of them are in the file. */
+enum { SHOWN = 20 };
+
+/* What the strategy or the network does not tell is a dash. */
+static const char *number_word(char text[32], const char *format, double value)
+{
+    snprintf(text, 32, isnan(value) ? "-" : format, value);
+    return text;
+}
+
 static void print_row(void *user, const struct dfal_query *query)
 {
-    bool *headed = user;
-    char id[ONE_LINE], words[3][ONE_LINE];
-    if (!*headed)
-        printf("%6s  %-24s %10s %14s %10s %10s %6s %12s\n", "rank", "id", "index", "score", "predicted",
-               "confidence", "label", "adversarial");
-    *headed = true;
-    printf("%6" PRId64 "  %-24s %10" PRId64 " %14.7g %10s %10.4f %6s %12s\n", query->rank,
-           one_line(id, query->id), query->index, query->score,
-           class_word(words[0], query->predicted_name, query->predicted), query->confidence,
+    int64_t *count = user;
+    char id[ONE_LINE], words[3][ONE_LINE], numbers[2][32];
+    if (++*count > SHOWN)
+        return;
+    if (*count == 1)
+        printf("%6s  %-24s %10s %14s %10s %10s %6s %17s\n", "rank", "id", "index", "score", "predicted",
+               "confidence", "label", "adversarial_class");
+    printf("%6" PRId64 "  %-24s %10" PRId64 " %14s %10s %10s %6s %17s\n", query->rank,
+           one_line(id, query->id), query->index, number_word(numbers[0], "%.7g", query->score),
+           class_word(words[0], query->predicted_name, query->predicted),
+           number_word(numbers[1], "%.4f", query->confidence),
            class_word(words[1], query->label_name, query->label),
            class_word(words[2], query->adversarial_name, query->adversarial_class));
 }
@@ -64,11 +77,11 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     args->select.score = &args->score;
     args->select.strategy_options = args->options.items;
     args->select.strategy_option_count = (size_t)args->options.count;
-    bool headed = false;
+    int64_t printed = 0;
     json_t *rows = session->json ? json_array() : NULL;
     dfal_status status =
         dfal_select(session->context, args->out, operands[0], operands[1], &args->select,
-                    session->json ? add_json : print_row, session->json ? (void *)rows : (void *)&headed);
+                    session->json ? add_json : print_row, session->json ? (void *)rows : (void *)&printed);
     if (status != DFAL_OK) {
         json_decref(rows);
         return status;
@@ -77,7 +90,11 @@ static dfal_status run(struct session *session, void *user, const char *const *o
         json_decref(rows);
         return DFAL_OK;
     }
-    return session->json ? print_json(rows) : DFAL_OK;
+    if (session->json)
+        return print_json(rows);
+    if (printed > SHOWN)
+        printf("%" PRId64 " more in %s\n", printed - SHOWN, args->out);
+    return DFAL_OK;
 }
 
 /* ---- strategies and their options --------------------------------------------------------------------- */
@@ -180,7 +197,9 @@ const struct command command_select = {
         "adversarial_name,\n"
         "empty where pool and network have none; --json is a list of objects with these keys and `facts`: "
         "what\n"
-        "the strategy knows of all the chosen together (of coreset the event select.coreset), else null.\n"
+        "the strategy knows of all the chosen together (of coreset the event select.coreset), else null. "
+        "The\n"
+        "table on stdout ends behind 20 rows.\n"
         "--strategy-command: the queries are the ids that CMD --candidates FILE.h5 --count Q --seed S "
         "--round R\n"
         "--out IDS.csv names (docs/FORMATS.md, \"Strategy command\"; examples/strategy_numpy.py). Exit code "
