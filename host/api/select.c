@@ -156,9 +156,8 @@ static dfal_status choose(struct df_select_job *job)
         !strcmp(selection.unconverged, "exclude") ? job->selection.statuses[DFAL_SCORE_MAX_ITER] : 0;
     if (job->selection.nonfinite)
         df_say(job->context, DFAL_WARNING, "select.nonfinite",
-               DF_FIELDS(DF_INT("rows", job->selection.nonfinite)),
-               "%lld rows were passed over: an input or a logit is not finite",
-               (long long)job->selection.nonfinite);
+               DF_FIELDS(DF_INT("rows", job->selection.nonfinite)), DF_PASSED_OVER,
+               DF_PASSED_OVER_VALUES(job->selection.nonfinite));
     if (!job->selection.count && excluded > 0 && !job->selection.nonfinite)
         DF_FAIL(DFAL_E_DATA,
                 "%s: none of the %lld candidates has a margin: all ended with MAX_ITER, which `unconverged` "

@@ -179,8 +179,8 @@ dfal_status df_branch_query(struct df_branch *branch, int32_t round, int64_t *co
         df_say(e->context, DFAL_WARNING, "run.nonfinite",
                DF_FIELDS(DF_TEXT("strategy", branch->name), DF_INT("trial", branch->trial),
                          DF_INT("round", round), DF_INT("rows", selection.nonfinite)),
-               "%s, trial %d, round %d: %lld candidates were passed over, an input or a logit is not finite",
-               branch->name, branch->trial, round, (long long)selection.nonfinite);
+               "%s, trial %d, round %d: " DF_PASSED_OVER, branch->name, branch->trial, round,
+               DF_PASSED_OVER_VALUES(selection.nonfinite));
     if (selection.count) {
         DF_TRY_TO(done, status, add_queries(branch, &selection, round));
         status = add_pseudo(branch, &selection, round);

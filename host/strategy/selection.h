@@ -72,13 +72,20 @@ struct df_selection {
     int64_t pseudo_count;  /* candidates that are not chosen and that the strategy labels itself */
     int64_t *pseudo_index; /* [pseudo_count] rows of the pool, ascending */
     int32_t *pseudo_label; /* as the pool counts its classes */
-    int64_t nonfinite;     /* candidates passed over: an input or a logit was not finite */
+    /* Candidates passed over: an input or a logit was not finite. Of those that the strategy looked at, or
+     * that were to be chosen: others may be so, too. */
+    int64_t nonfinite;
     /* How DeepFool ended, by DFAL_SCORE_*: of the candidates whose margins a strategy asked for, else of the
      * queries that were to get twins; all 0: it did not run. */
     int64_t statuses[DFAL_SCORE_STATUS_ROOM];
     double seconds;
     struct df_fields facts; /* what the strategy knows of the set, by name; none: nothing */
 };
+/* What is told of rows that were passed over. */
+#define DF_PASSED_OVER                                                                                       \
+    "%lld row%s that the selection met %s not finite, in an input or a logit, and %s passed over"
+#define DF_PASSED_OVER_VALUES(rows)                                                                          \
+    (long long)(rows), (rows) == 1 ? "" : "s", (rows) == 1 ? "is" : "are", (rows) == 1 ? "was" : "were"
 void df_selection_clear(struct df_selection *selection);
 /* candidates [n]: unlabelled rows of the pool, any order. Fewer than options->count come back when they run
  * out.
