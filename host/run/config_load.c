@@ -108,6 +108,37 @@ static dfal_status make_network_absolute(char *network)
     return !df_model_exists(network) && strpbrk(network, "/.") ? make_absolute(network) : DFAL_OK;
 }
 
+/* Where the last of two keys was set that do not fit together, for a message, and the error that this is. */
+static dfal_status source_of(char source[DF_CONFIG_TEXT], const struct dfal_run_options *options,
+                             const char *first, const char *second)
+{
+    for (int32_t i = options->set_count - 1; i >= 0; i--) {
+        const size_t length = strcspn(options->set[i], "=");
+        if ((length == strlen(first) && !strncmp(options->set[i], first, length)) ||
+            (length == strlen(second) && !strncmp(options->set[i], second, length))) {
+            snprintf(source, DF_CONFIG_TEXT, "`set` %.140s", options->set[i]);
+            return DFAL_E_USAGE;
+        }
+    }
+    snprintf(source, DF_CONFIG_TEXT, "%s", options->config_path ? options->config_path : "the configuration");
+    return DFAL_E_CONFIG;
+}
+
+/* Keys that need each other. */
+static dfal_status check_together(const struct df_run_config *config, const struct dfal_run_options *options)
+{
+    char source[DF_CONFIG_TEXT];
+    dfal_status error = source_of(source, options, "transfer_every", "transfer");
+    if (config->transfer_every && !config->transfer[0])
+        DF_FAIL(error, "%s: transfer_every is %lld, expected `transfer`, the network it is about, beside it",
+                source, (long long)config->transfer_every);
+    error = source_of(source, options, "annotations", "initial");
+    if (config->annotations < config->initial)
+        DF_FAIL(error, "%s: annotations is %lld, expected at least initial, %lld", source,
+                (long long)config->annotations, (long long)config->initial);
+    return DFAL_OK;
+}
+
 dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_run_options *options,
                                const struct dfal_context_options *flags)
 {
@@ -142,15 +173,7 @@ dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_r
     struct df_run_pair pairs[DF_MAX_PAIRS];
     int32_t pair_count;
     DF_TRY(df_run_primary(config, pairs, &pair_count));
-    const char *source = options->config_path ? options->config_path : "the configuration";
-    if (config->transfer_every && !config->transfer[0])
-        DF_FAIL(DFAL_E_CONFIG,
-                "%s: transfer_every is %lld, expected `transfer`, the network it is about, beside it", source,
-                (long long)config->transfer_every);
-    if (config->annotations < config->initial)
-        DF_FAIL(DFAL_E_CONFIG, "%s: annotations is %lld, expected at least initial, %lld", source,
-                (long long)config->annotations, (long long)config->initial);
-    return DFAL_OK;
+    return check_together(config, options);
 }
 
 dfal_status dfal_run_print_config(dfal_context *context, char **yaml, const struct dfal_run_options *options)

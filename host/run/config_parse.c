@@ -63,8 +63,13 @@ static size_t names_below(const char *path, char names[][32], size_t limit)
     return count;
 }
 
+/* A key of a flag, whose groups nobody has looked up: the first of them that is none is what is unknown. */
+static dfal_status unknown_group(const struct df_config_reader *reader, const struct df_config_pair *pair);
+
 static dfal_status unknown_key(const struct df_config_reader *reader, const struct df_config_pair *pair)
 {
+    if (pair->parent[0] && !is_group(pair->parent))
+        return unknown_group(reader, pair);
     char names[MAX_CANDIDATES][32];
     const char *candidates[MAX_CANDIDATES];
     const size_t count = names_below(pair->parent, names, MAX_CANDIDATES);
@@ -73,6 +78,21 @@ static dfal_status unknown_key(const struct df_config_reader *reader, const stru
     (void)df_fail_unknown(reader->error, "key", (const char *)pair->name->data.scalar.value, NULL, candidates,
                           count);
     return df_config_complain_of(reader, pair->name, pair->parent);
+}
+
+static dfal_status unknown_group(const struct df_config_reader *reader, const struct df_config_pair *pair)
+{
+    char parent[DF_CONFIG_PATH], *dot;
+    if (df_key_find(pair->parent))
+        return df_config_complain(reader, pair->name, "%s takes a value, expected no key below it",
+                                  pair->parent);
+    snprintf(parent, sizeof parent, "%s", pair->parent);
+    dot = strrchr(parent, '.');
+    if (dot)
+        *dot = '\0';
+    yaml_event_t name = *pair->name;
+    name.data.scalar.value = (yaml_char_t *)(dot ? dot + 1 : parent);
+    return unknown_key(reader, &(struct df_config_pair){&name, pair->value, dot ? parent : "", "", 0});
 }
 
 static dfal_status read_pair(struct df_config_reader *reader, const struct df_config_pair *pair, void *user)

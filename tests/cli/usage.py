@@ -60,9 +60,33 @@ def words(dfal):
             (64, "net.h5: unknown node", "con1", "conv1, ", "conv1", ("logits", "net.h5", "pool.h5", "--node", "con1", "-o", "l.h5")),
             (64, "--set training.epocs=3: training: unknown key", "epocs", "restarts, epochs, ", "epochs",
              (*run, "--preset", "quickstart", "--set", "training.epocs=3")),
+            (64, "--set trainin.augment.shift=3: unknown key", "trainin", "data, network, ", "training",
+             (*run, "--preset", "quickstart", "--set", "trainin.augment.shift=3")),
+            (64, "--set options.dfall.power=3: options: unknown key", "dfall", "dfal, ", "dfal",
+             (*run, "--preset", "quickstart", "--set", "options.dfall.power=3")),
             (78, "run.yaml:1: strategies: unknown strategy", "dfall", "dfal, random, ", "dfal", ("run", "run.yaml", *run[1:]))):
         says = f"{what} '{word}': expected {expected}"
         dfal.refuses(code, *line, says=(says if ": unknown" in what else "dfal: unknown " + says, f"; nearest is '{nearest}'"))
+
+
+def set_values(dfal):
+    """Keys that do not fit together are the fault of the line where it gave one of them."""
+    make_pool(dfal.at("pool.h5"), 40, 1)
+    with open(dfal.at("run.yaml"), "w", encoding="ascii") as file:
+        file.write("strategies: [random]\ninitial: 20\nannotations: 30\n")
+    with open(dfal.at("bad.yaml"), "w", encoding="ascii") as file:
+        file.write("strategies: [random]\ninitial: 20\nannotations: 10\n")
+    more = ("--train", "pool.h5", "--test", "pool.h5", "-o", "d")
+    says = "annotations is 10, expected at least initial, 20"
+    dfal.refuses(64, "run", "run.yaml", "--set", "annotations=10", "--set", "query=5", *more, says=f"dfal: --set annotations=10: {says}")
+    dfal.refuses(64, "run", "bad.yaml", "--set", "annotations=20", "--set", "initial=21", *more, says="dfal: --set initial=21: annotations is 20")
+    dfal.refuses(78, "run", "bad.yaml", "--set", "query=5", *more, says=f"dfal: bad.yaml: {says}")
+    dfal.refuses(64, "run", "run.yaml", "--set", "transfer_every=2", *more, says="dfal: --set transfer_every=2: transfer_every is 2")
+    for path in "nonsense", "nonsense.key", "nonsense.key.more":
+        dfal.refuses(64, "run", "run.yaml", "--set", f"{path}=3", *more,
+                     says=f"dfal: --set {path}=3: unknown key 'nonsense': expected data, network, strategies, options, ")
+    dfal.refuses(64, "run", "run.yaml", "--set", "training.epochs.more=2", *more,
+                 says="dfal: --set training.epochs.more=2: training.epochs takes a value, expected no key below it")
 
 
 def early(dfal):
@@ -211,4 +235,4 @@ def streams(dfal):
     check(done.returncode == 74, f"a full stdout gives {done.returncode}, expected 74")
 
 
-main({f.__name__: f for f in (names, words, early, operands, numbers, later, many_threads, help_texts, documents, completion, streams)})
+main({f.__name__: f for f in (names, words, set_values, early, operands, numbers, later, many_threads, help_texts, documents, completion, streams)})
