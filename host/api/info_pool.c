@@ -5,12 +5,15 @@
 
 #include "base/memory.h"
 #include "facts.h"
+#include "store/classes.h"
 #include "store/labels.h"
 #include "store/table.h"
 
+enum { LISTED = 1000 }; /* classes: as in a confusion matrix that is printed */
+
 static dfal_status tell_labels(const struct df_teller *teller, const struct df_pool *pool)
 {
-    int64_t *counts, labelled = 0, skipped = 0;
+    int64_t *counts, labelled = 0, skipped = 0, occurring = 0;
     struct df_list list = {0};
     dfal_status status = DFAL_OK;
     DF_TRY(df_alloc(&counts, pool->class_count, sizeof *counts));
@@ -24,10 +27,17 @@ static dfal_status tell_labels(const struct df_teller *teller, const struct df_p
     df_tell_int(teller, "labelled", labelled);
     if (pool->skipped)
         df_tell_int(teller, "skipped", skipped);
+    for (int32_t i = 0; i < pool->class_count; i++)
+        occurring += counts[i] > 0;
+    /* As many zeros as a stray label asks for tell nobody anything. */
+    const bool sparse = pool->class_count > LISTED && df_classes_are_unused(occurring, pool->class_count);
     for (int32_t i = 0; i < pool->class_count && labelled > 0; i++)
-        df_list_add(&list, "%lld", (long long)counts[i]);
+        if (!sparse)
+            df_list_add(&list, "%lld", (long long)counts[i]);
+        else if (counts[i] > 0)
+            df_list_add(&list, "%d: %lld", i, (long long)counts[i]);
     if (labelled > 0)
-        status = df_tell_list(teller, "labelled_per_class", &list);
+        status = df_tell_list(teller, sparse ? "labelled_of_class" : "labelled_per_class", &list);
     df_free(counts);
     DF_KEEP_FIRST(status, df_tell_classes(teller, pool->classes, pool->class_count));
     return status;

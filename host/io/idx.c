@@ -13,6 +13,7 @@
 #include "base/kind.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "store/classes.h"
 #include "store/pool.h"
 
 enum { IMAGES_MAGIC = 0x803, LABELS_MAGIC = 0x801, BLOCK_BYTES = 1 << 20, BUFFER_BYTES = 1 << 17 };
@@ -209,8 +210,12 @@ dfal_status dfal_import_idx(dfal_context *context, const char *out_path, const c
     DF_TRY_TO(done, status, df_claim_input(&claim, labels_path));
     DF_TRY_TO(done, status, df_claim_take(&claim, out_path, context->options.force));
     DF_TRY_TO(done, status, idx_open(&images, images_path, IMAGES_MAGIC));
-    if (labels_path)
+    if (labels_path) {
         DF_TRY_TO(done, status, read_labels(&labels, &largest, labels_path, images.dims[0]));
+        DF_TRY_TO(done, status,
+                  df_classes_warn_unused(context, labels_path, labels, sizeof *labels, images.dims[0],
+                                         largest + 1));
+    }
     struct df_pool_spec spec = {.count = images.dims[0],
                                 .shape = {1, images.dims[1], images.dims[2]},
                                 .raw = DF_RAW_U8,

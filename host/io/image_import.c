@@ -9,6 +9,7 @@
 #include "base/sized.h"
 #include "base/word.h"
 #include "io/image_job.h"
+#include "store/classes.h"
 
 /* ---- beginning ----------------------------------------------------------------------------------------- */
 
@@ -277,6 +278,10 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     DF_TRY_TO(done, status, check_options(&job));
     DF_TRY_TO(done, status, claim(&job, out_path, source));
     say_begin(&job, out_path, source);
+    if (job.list.labelled && !job.list.classes)
+        DF_TRY_TO(done, status,
+                  df_classes_warn_unused(context, source, &job.list.entries->label, sizeof *job.list.entries,
+                                         job.list.count, job.list.class_count));
     warn_of_bytes(&job, "mean", options->mean, options->mean_count);
     warn_of_bytes(&job, "std", options->std, options->std_count);
     DF_TRY_TO(done, status, make_team(&job));

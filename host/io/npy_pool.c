@@ -162,8 +162,11 @@ static dfal_status write_pool(struct job *job, const char *out_path, const char 
     dfal_status status;
     const struct df_pool_spec *spec = &job->spec;
     DF_TRY(find_layout(job, layout));
-    if (job->has_labels)
+    if (job->has_labels) {
         DF_TRY(read_labels(job));
+        DF_TRY(df_classes_warn_unused(job->context, job->labels.source.name, job->label, sizeof *job->label,
+                                      spec->count, spec->class_count));
+    }
     DF_TRY(df_pool_create(&job->writer, out_path, spec, job->context->options.force));
     DF_TRY(copy_rows(job));
     status = df_pool_finish(job->writer);

@@ -172,3 +172,36 @@ dfal_status df_pool_reorder(struct df_pool *pool, const int32_t *map)
     pool->classes = classes;
     return DFAL_OK;
 }
+
+enum { FEW_CLASSES = 20 }; /* of so many a small pool may well lack most */
+
+bool df_classes_are_unused(int64_t occurring, int32_t class_count)
+{
+    return class_count > FEW_CLASSES && 2 * occurring < class_count;
+}
+
+dfal_status df_classes_warn_unused(struct dfal_context *context, const char *path, const int32_t *labels,
+                                   size_t stride, int64_t count, int32_t class_count)
+{
+    bool *occurs = NULL;
+    int64_t occurring = 0, row = 0;
+    int32_t largest = -1;
+    DF_TRY(df_alloc(&occurs, class_count, sizeof *occurs));
+    for (int64_t i = 0; i < count; i++) {
+        const int32_t label = *(const int32_t *)((const char *)labels + (size_t)i * stride);
+        if (label < 0 || occurs[label])
+            continue;
+        occurs[label] = true;
+        occurring++;
+        row = label > largest ? i : row;
+        largest = label > largest ? label : largest;
+    }
+    df_free(occurs);
+    if (df_classes_are_unused(occurring, class_count))
+        df_say(context, DFAL_WARNING, "labels.unused",
+               DF_FIELDS(DF_INT("label", largest), DF_INT("row", row), DF_INT("classes", class_count),
+                         DF_INT("occurring", occurring), DF_TEXT("pool", path)),
+               "%s: label %d in row %lld: %d classes, of which %lld occur", path, largest, (long long)row,
+               class_count, (long long)occurring);
+    return DFAL_OK;
+}

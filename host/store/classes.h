@@ -47,4 +47,13 @@ void df_classes_say(struct dfal_context *context, const struct df_classes *from,
  * was. */
 dfal_status df_pool_reorder(struct df_pool *pool, const int32_t *map);
 
+/* A warning where most of the classes that labels count never occur, as after a number that is no class:
+ * every job pays for all of them.
+ *   labels  [count] at a distance of stride bytes; -1: unknown
+ * Errors   E_MEMORY */
+dfal_status df_classes_warn_unused(struct dfal_context *context, const char *path, const int32_t *labels,
+                                   size_t stride, int64_t count, int32_t class_count);
+/* Do fewer than half of so many classes occur that it is worth a word? */
+bool df_classes_are_unused(int64_t occurring, int32_t class_count);
+
 #endif

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 import batches
+from data import png
 from support import check, main, same_bits
 
 COUNT = 700
@@ -105,6 +106,32 @@ def arrays(dfal):
                               preexec_fn=small_files, check=False)
         check(done.returncode == 74 and not os.path.exists(dfal.at("full.h5")), f"a full disk: {done}")
     check(dfal.json("import", "npy", "x.npy", "-o", "p.h5", "--force") == {"output": "p.h5"}, "the JSON of import")
+
+
+def unused_classes(dfal):
+    """A label that is no class makes thousands of them: said on import, and info does not list their zeros."""
+    labels = np.arange(60) % 10
+    save(dfal, "x.npy", np.zeros((60, 1, 2, 2), np.uint8))
+    for largest, few in ((9, False), (20, False), (22, True), (99999, True)):
+        labels[5] = largest
+        save(dfal, "y.npy", labels)
+        with open(dfal.at("list.csv"), "w", encoding="ascii") as file:
+            file.write("path,label\n" + "".join(f"{row:02}.png,{label}\n" for row, label in enumerate(labels)))
+        for row in range(60):
+            with open(dfal.at(f"{row:02}.png"), "wb") as file:
+                file.write(png(np.zeros((2, 2))))
+        occur = len(set(labels.tolist()))
+        for source, words in (("y.npy", ("npy", "x.npy", "y.npy")), ("list.csv", ("images", "list.csv"))):
+            _, err = dfal.run("-q", "import", *words, "-o", "p.h5", "--force")
+            says = f"{source}: label {largest} in row 5: {largest + 1} classes, of which {occur} occur"
+            check(says in err if few else "occur" not in err, f"{words}, label {largest}: {err}")
+        facts = dfal.json("info", "p.h5")
+        check(facts["class_count"] == largest + 1, f"{facts}")
+        if largest < 1000:
+            check(facts["labelled_per_class"] == [str((labels == k).sum()) for k in range(largest + 1)], f"{facts}")
+        else:
+            check("labelled_per_class" not in facts, f"{facts}")
+            check(facts["labelled_of_class"] == [f"{k}: {(labels == k).sum()}" for k in (*range(10), 99999)], f"{facts}")
 
 
 def layouts(dfal):
@@ -381,4 +408,4 @@ def bounded(dfal):
     check(peaks[1] < peaks[0] + 40, f"peak memory {peaks} MiB: 360 MB of array are held in memory")
 
 
-main({f.__name__: f for f in (arrays, layouts, bad_arrays, archives, bad_archives, cifar10, bad_cifar10, bounded)})
+main({f.__name__: f for f in (arrays, layouts, unused_classes, bad_arrays, archives, bad_archives, cifar10, bad_cifar10, bounded)})
