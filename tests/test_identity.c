@@ -100,6 +100,12 @@ static void test_malformed(void **state)
     }
 }
 
+/* sha256 as it is told; the third begins like the first. */
+#define DIGEST_REST "56789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define DIGEST_A    "01234" DIGEST_REST
+#define DIGEST_B    "11234" DIGEST_REST
+#define DIGEST_C    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde0"
+
 static void test_first_difference(void **state)
 {
     (void)state;
@@ -109,6 +115,11 @@ static void test_first_difference(void **state)
         {"a: 1\nb: 2\n", "b: 2\na: 1\n", NULL},
         {"a: 1\nb: 2\nc: 3\n", "c: 4\nb: 5\na: 1\n", "x.h5 was made with b 5, expected 2; hint"},
         {"a: 1\nb: 2\n", "b: 2\n", "x.h5 was made with a (none), expected 1; hint"},
+        {"d: " DIGEST_A "\n", "d: " DIGEST_B "\n",
+         "x.h5 was made with d 1123456789ab..., expected 0123456789ab...; hint"},
+        {"d: " DIGEST_A "\n", "", "x.h5 was made with d (none), expected 0123456789ab...; hint"},
+        {"d: " DIGEST_A "\n", "d: " DIGEST_C "\n",
+         "x.h5 was made with d " DIGEST_C ", expected " DIGEST_A "; hint"},
         {"b: 2\n", "z: 9\nb: 2\na: 1\n", "x.h5 was made with z 9, expected (none); hint"},
         {"a: 1\nb: 2\n", "z: 9\na: 1\n", "x.h5 was made with b (none), expected 2; hint"},
         {"a: 1\n", "", "x.h5 was made with a (none), expected 1; hint"},

@@ -131,9 +131,10 @@ static void warn_trained_on(const struct df_select_job *job)
 }
 
 /* Scores and logits must be those of this network over this pool; of theirs NULL is what the file does not
- * say. */
+ * say.
+ *   network, pool  where they lay when the file was made */
 static dfal_status check_origin(const struct df_select_job *job, const char *path, const char *network_sha256,
-                                const char *pool_fingerprint)
+                                const char *pool_fingerprint, const char *network, const char *pool)
 {
     struct df_identity ours = {0}, theirs = {0};
     char *hint = NULL;
@@ -144,7 +145,11 @@ static dfal_status check_origin(const struct df_select_job *job, const char *pat
         df_identity_add(&theirs, "network_sha256", "%s", network_sha256);
     if (pool_fingerprint)
         df_identity_add(&theirs, "pool_fingerprint", "%s", pool_fingerprint);
-    DF_TRY_TO(done, status, df_format(&hint, " for %s and %s", job->network_name, job->pool_path));
+    const bool told = network && network[0] && pool && pool[0];
+    DF_TRY_TO(done, status,
+              df_format(&hint, " for %s and %s%s%s%s%s", job->network_name, job->pool_path,
+                        told ? "; it was made from " : "", told ? network : "", told ? " and " : "",
+                        told ? pool : ""));
     status = df_identity_check(&ours, &theirs, false, DFAL_E_DATA, path, hint);
 done:
     df_free(hint);
@@ -182,8 +187,6 @@ static dfal_status compare_deepfool(const struct df_select_job *job, const struc
     DF_TRY_TO(done, status, df_deepfool_from_json(&deepfool, job->head.configuration));
     DF_TRY_TO(done, status, df_deepfool_to_json(&theirs, &deepfool, unconverged));
     if (strcmp(ours, default_json) && strcmp(ours, theirs)) {
-        df_identity_add(&wanted, "preset", "%s", asked->preset); /* first: it decides about the others */
-        df_identity_add(&made, "preset", "%s", deepfool.preset);
         DF_TRY_TO(done, status, df_identity_json(&wanted, ours, path));
         DF_TRY_TO(done, status, df_identity_json(&made, theirs, path));
         status = df_identity_check(&wanted, &made, false, DFAL_E_CONFIG, path, "");
@@ -234,7 +237,8 @@ static dfal_status take_scores(struct df_select_job *job)
     const char *path = job->options->scores_path;
     const int asks = df_strategy_asks(job->strategy, &job->values);
     DF_TRY(df_scores_read_columns(path, &job->head, columns_for(asks), &job->scores));
-    DF_TRY(check_origin(job, path, job->head.network_sha256, job->head.pool_fingerprint));
+    DF_TRY(check_origin(job, path, job->head.network_sha256, job->head.pool_fingerprint,
+                        job->head.network_path, job->head.pool_path));
     for (int64_t i = 0; i < job->scores.count; i++)
         if (i ? job->scores.index[i] <= job->scores.index[i - 1] : job->scores.index[0] < 0)
             DF_FAIL(DFAL_E_DATA, "%s: /index[%lld] is %lld, expected ascending rows", path, (long long)i,
@@ -258,7 +262,7 @@ static dfal_status take_logits(struct df_select_job *job)
     dfal_status status = df_identity_json(&made, configuration, path);
     if (status == DFAL_OK)
         status = check_origin(job, path, df_identity_value(&made, "network_sha256"),
-                              df_identity_value(&made, "pool_fingerprint"));
+                              df_identity_value(&made, "pool_fingerprint"), NULL, NULL);
     df_identity_clear(&made);
     df_free(configuration);
     DF_TRY(status);

@@ -2,6 +2,7 @@
 #include "base/identity.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -177,6 +178,22 @@ static const char *told(const char *value)
     return !value ? "(none)" : value[0] ? value : "(empty)";
 }
 
+/* A person tells digests apart by their first digits. */
+enum { DIGEST = 64, DIGEST_SHOWN = 12 };
+
+static bool is_digest(const char *value)
+{
+    return strlen(value) == DIGEST && strspn(value, "0123456789abcdef") == DIGEST;
+}
+
+static const char *shown_value(char text[DF_SHOWN_TEXT], const char *value, const char *other, size_t from)
+{
+    if (!is_digest(value) || strncmp(value, other, DIGEST_SHOWN) == 0)
+        return df_shown(text, value + from);
+    snprintf(text, DF_SHOWN_TEXT, "%.*s...", DIGEST_SHOWN, value);
+    return text;
+}
+
 static dfal_status refuse(const struct df_identity_difference *difference, dfal_status status,
                           const char *path, const char *hint)
 {
@@ -184,7 +201,7 @@ static dfal_status refuse(const struct df_identity_difference *difference, dfal_
     const size_t from = shown_from(theirs, ours);
     char a[DF_SHOWN_TEXT], b[DF_SHOWN_TEXT];
     DF_FAIL(status, "%s was made with %s %s%s, expected %s%s%s%s", path, difference->name, from ? "..." : "",
-            df_shown(a, theirs + from), from ? "..." : "", df_shown(b, ours + from), hint,
+            shown_value(a, theirs, ours, from), from ? "..." : "", shown_value(b, ours, theirs, from), hint,
             difference->arithmetic ? " (`allow_mixed` takes it all the same)" : "");
 }
 

@@ -45,26 +45,38 @@ json_t *df_json_parse(const char *text, size_t flags, json_error_t *error)
     return df_json_parse_bytes(text, strlen(text), flags, error);
 }
 
+static dfal_status add_member(struct df_identity *identity, const char *key, const json_t *value)
+{
+    char number[DF_NUMBER_TEXT], *compact = NULL;
+    const char *shown = json_string_value(value);
+    dfal_status status = DFAL_OK;
+    if (json_is_real(value)) /* as people write it: 0.03, of which the file has 17 digits */
+        shown = df_print_shortest(number, json_real_value(value), 1);
+    else if (!shown)
+        shown = compact = df_json_text(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    if (!shown)
+        status = df_fail(DFAL_E_MEMORY, "not enough memory for a configuration");
+    else
+        df_identity_add(identity, key, "%s", shown);
+    free(compact);
+    return status;
+}
+
 dfal_status df_identity_json(struct df_identity *identity, const char *text, const char *path)
 {
+    static const char decides[] = "preset";
     json_t *object = df_json_parse(text, JSON_REJECT_DUPLICATES, NULL), *value;
     const char *key;
     dfal_status status = DFAL_OK;
     if (!json_is_object(object))
         status = df_fail(DFAL_E_DATA, "%s: its configuration is not a JSON object", path);
+    value = json_object_get(object, decides);
+    if (value)
+        DF_KEEP_FIRST(status, add_member(identity, decides, value));
     json_object_foreach(object, key, value)
     {
-        char number[DF_NUMBER_TEXT], *compact = NULL;
-        const char *shown = json_string_value(value);
-        if (json_is_real(value)) /* as people write it: 0.03, of which the file has 17 digits */
-            shown = df_print_shortest(number, json_real_value(value), 1);
-        else if (!shown)
-            shown = compact = df_json_text(value, JSON_ENCODE_ANY | JSON_COMPACT);
-        if (!shown)
-            DF_KEEP_FIRST(status, df_fail(DFAL_E_MEMORY, "not enough memory for a configuration"));
-        else
-            df_identity_add(identity, key, "%s", shown);
-        free(compact);
+        if (strcmp(key, decides) != 0)
+            DF_KEEP_FIRST(status, add_member(identity, key, value));
     }
     json_decref(object);
     DF_KEEP_FIRST(status, identity->status);

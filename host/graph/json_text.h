@@ -17,8 +17,8 @@ dfal_status df_json_packed(char **text, const char *what, size_t flags, const ch
 json_t *df_json_parse(const char *text, size_t flags, json_error_t *error);
 json_t *df_json_parse_bytes(const char *bytes, size_t size, size_t flags, json_error_t *error);
 
-/* The members of an object become keys of an identity, in the object's order: texts as they are, other values
- * as compact JSON.
+/* The members of an object become keys of an identity, texts as they are, other values as compact JSON: in
+ * the object's order, but `preset` first, because the others follow from it.
  * Errors   E_DATA that names the path: not an object */
 dfal_status df_identity_json(struct df_identity *identity, const char *text, const char *path);
 /* The keys as an object of texts, for free(). */

@@ -319,6 +319,9 @@ def shards(dfal):
     dfal.refuses(65, "merge", "part1.h5", "part2.h5", "part2.h5", "part3.h5", "-o", "bad.h5", says="part2.h5")
     dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "other.h5", "--shard", "2/3", "--max-iter", "9")
     dfal.refuses(78, "merge", "part1.h5", "other.h5", "part3.h5", "-o", "bad.h5", says=("other.h5", "max_iter"))
+    for preset in ("paper", "deepal"):  # others follow from it, and come before it by name: classes, clip, floor
+        dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "other.h5", "--shard", "2/3", "--deepfool", preset, "--force")
+        dfal.refuses(78, "merge", "part1.h5", "other.h5", "part3.h5", "-o", "bad.h5", says=f"other.h5 was made with preset {preset}, expected lts4")
     dfal.run("-q", "--isa", "avx2", "score", "net.h5", "pool.h5", "-o", "avx2.h5", "--shard", "2/3")
     isa = dfal.json("info", "whole.h5")["isa"]
     if isa != "avx2":

@@ -129,9 +129,10 @@ def sources(dfal):
             same_file(dfal.at("way.csv"), dfal.at("file.csv"))
         source = ("--scores", "s.h5") if name in ("dfal", "random", "logit-gap") else ("--logits", "l.h5")
         dfal.refuses(65, "select", "net2.h5", "pool.h5", *words[3:], "-o", "no.csv", *source, says=(
-            f"{source[1]} was made with network_sha256 {sha['net.h5']}, expected {sha['net2.h5']} for net2.h5 and pool.h5"))
+            f"{source[1]} was made with network_sha256 {sha['net.h5'][:12]}..., expected {sha['net2.h5'][:12]}... for net2.h5 and pool.h5" +
+            ("; it was made from net.h5 and pool.h5" if source[1] == "s.h5" else "")))
         dfal.refuses(65, "select", "net.h5", "other.h5", *words[3:], "-o", "no.csv", *source, says=(
-            f"{source[1]} was made with pool_fingerprint {pools['pool.h5']}, expected {pools['other.h5']} for net.h5 and other.h5"))
+            f"{source[1]} was made with pool_fingerprint {pools['pool.h5'][:12]}..., expected {pools['other.h5'][:12]}... for net.h5 and other.h5"))
         if name in ("dfal", "logit-gap"):
             dfal.refuses(65, *words, "-o", "no.csv", "--scores", "part.h5", says=("20 of the 120", "row 100", "part.h5"))
     words = ("select", "net.h5", "pool.h5", "--count", "5", "-o", "no.csv", "--strategy")
