@@ -55,18 +55,19 @@ static dfal_status check_shape(struct df_fitter *fitter)
     const int64_t c = fitter->fit.channels, h = fitter->down.out, w = fitter->across.out;
     if ((double)c * (double)h * (double)w > (double)DF_SAMPLE_MOST)
         DF_FAIL(DFAL_E_DATA,
-                "the picture becomes %lld x %lld pixels, expected at most %lld bytes a sample: crop it",
+                "the picture becomes %lld x %lld pixels, expected at most %lld bytes a sample: `crop` S, or "
+                "a smaller `resize`",
                 (long long)w, (long long)h, (long long)DF_SAMPLE_MOST);
     if (fitter->shape.h == 0) {
         fitter->shape = (struct df_shape){c, h, w};
         return DFAL_OK;
     }
     if (fitter->shape.h != h || fitter->shape.w != w)
-        DF_FAIL(
-            DFAL_E_SHAPE,
-            "the picture becomes %lld x %lld pixels, the ones before it %lld x %lld, expected one size: use "
-            "resize and crop",
-            (long long)w, (long long)h, (long long)fitter->shape.w, (long long)fitter->shape.h);
+        DF_FAIL(DFAL_E_SHAPE,
+                "the picture becomes %lld x %lld pixels, the ones before it %lld x %lld, expected one size: "
+                "`resize` "
+                "H,W, or `resize` S with `crop` S",
+                (long long)w, (long long)h, (long long)fitter->shape.w, (long long)fitter->shape.h);
     return DFAL_OK;
 }
 

@@ -250,7 +250,8 @@ def sizes(dfal):
         check(texts(file["ids"]) == ["1x1.png", "animated.png", "line.png"], "ids")
         check((file["samples"][0] == 7).all() and (file["samples"][1] == 200).all(), "1 x 1 or the first frame")
         check(file["samples"].shape == (3, 1, 12, 12), "shape")
-    dfal.refuses(65, "import", "images", "in", "-o", "other.h5", says=("animated.png", "2 x 2", "1 x 1"))
+    dfal.refuses(65, "import", "images", "in", "-o", "other.h5", says=(
+        "animated.png", "2 x 2", "1 x 1", "expected one size: --resize H,W, or --resize S with --crop S"))
     dfal.refuses(65, "import", "images", "in", "-o", "other.h5", "--on-error", "skip", says="animated.png")
     dfal.refuses(65, "import", "images", "in", "-o", "other.h5", "--resize", "8", says=("line.png", "2400 x 8", "8 x 8"))
     for words in (("--resize", "0"), ("--crop", "-3"), ("--crop", "60000"), ("--channels", "2"), ("--std", "0"), ("--mean", "1,2"),
