@@ -113,7 +113,8 @@ static const struct option options[] = {
         "or "
         "--mem is not given"),
     OPT(S, "partition", 0, VALUE_TEXT, partition, "NAME", "partition (default: the cluster's)"),
-    OPT(S, "account", 0, VALUE_TEXT, account, "NAME", "account (default: yours)"),
+    OPT(S, "account", 0, VALUE_TEXT, account, "NAME",
+        "whose time on the cluster is used, as sbatch --account (default: yours)"),
     OPT(S, "array", 0, VALUE_NUMBER, array, "N",
         "N independent jobs of a node each, every one with a part of the work, and a job that joins them",
         NUMBER(I32, 2, 1000000)),

@@ -29,7 +29,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 static const struct option options[] = {
     OPT(S, "output", 'o', VALUE_TEXT, out, "POOL.h5", "the pool to write", .required = true),
     OPT(S, "count", 'n', VALUE_NUMBER, synth.count, "N", "samples", NUMBER(I64, 1, 1e9), .required = true),
-    OPT(S, "class-count", 0, VALUE_NUMBER, synth.class_count, "C", "classes (default 10)",
+    OPT(S, "class-count", 0, VALUE_NUMBER, synth.class_count, "C", "draw the digits 0 to C-1 (default 10)",
         NUMBER(I32, 2, 10)),
     OPT(S, "size", 0, VALUE_NUMBER, synth.side, "PIXELS", "height and width (default 28)",
         NUMBER(I32, 8, 1024)),

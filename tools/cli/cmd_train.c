@@ -58,7 +58,9 @@ static const struct option options[] = {
         NUMBER(I32, 0, 1000000)),
     OPT(S, "batch", 0, VALUE_NUMBER, train.batch, "B", "samples of a step (default 32)",
         NUMBER(I32, 1, 1000000)),
-    OPT(S, "optimizer", 0, VALUE_CHOICE, train.optimizer, DFAL_OPTIMIZERS, "optimizer (default adam)"),
+    OPT(S, "optimizer", 0, VALUE_CHOICE, train.optimizer, DFAL_OPTIMIZERS,
+        "how weights follow their gradients: Adam, or SGD with momentum 0.9, which wants another --lr "
+        "(default adam)"),
     OPT(S, "lr", 0, VALUE_NUMBER, train.learning_rate, "RATE", "learning rate (default 1e-3)",
         NUMBER(REAL, 0, 1e6)),
     OPT(S, "subset", 0, VALUE_NUMBER, train.subset, "N",

@@ -43,12 +43,15 @@ const struct dfal_pool_options *pool_args_options(struct pool_args *args);
  * name. */
 #define DEEPFOOL_OPTIONS(S, score, ...)                                                                      \
     OPT(S, "deepfool", 0, VALUE_CHOICE, score.preset, DFAL_DEEPFOOL_PRESETS,                                 \
-        "whose DeepFool (default lts4)", __VA_ARGS__),                                                       \
+        "whose DeepFool is computed, in all that no option here says: docs/NUMERICS.md (default lts4)",      \
+        __VA_ARGS__),                                                                                        \
         OPT(S, "norm", 0, VALUE_NORM, score.norm, "l2|linf|l1|P", "norm of the margin (default l2)",         \
             __VA_ARGS__),                                                                                    \
         OPT(S, "max-iter", 0, VALUE_NUMBER, score.max_iter, "N", "steps at most (default: the preset's)",    \
             NUMBER(I32, 0, 65535), __VA_ARGS__),                                                             \
-        OPT(S, "overshoot", 0, VALUE_NUMBER, score.overshoot, "ETA", "overshoot (default: the preset's)",    \
+        OPT(S, "overshoot", 0, VALUE_NUMBER, score.overshoot, "ETA",                                         \
+            "go on behind the boundary by this fraction of the way to it (default: the preset's, 0.02 of "   \
+            "lts4)",                                                                                         \
             NUMBER(REAL, 0, 100), __VA_ARGS__),                                                              \
         OPT(S, "classes", 0, VALUE_NUMBER, score.classes, "K|all",                                           \
             "candidate classes with the sample's own (default: the preset's)",                               \
@@ -65,9 +68,11 @@ const struct dfal_pool_options *pool_args_options(struct pool_args *args);
 #define ARITHMETIC_OPTIONS(S, score, ...)                                                                    \
     OPT(S, "precision", 0, VALUE_CHOICE, score.precision, DFAL_PRECISIONS,                                   \
         "arithmetic (default strict); on GPUs also fast: input gradients in half precision, and split: "     \
-        "wide "                                                                                              \
-        "layers at float32's grade on tensor cores",                                                         \
+        "wide layers at float32's grade on tensor cores",                                                    \
         __VA_ARGS__),                                                                                        \
-        OPT(S, "engine", 0, VALUE_CHOICE, score.engine, DFAL_ENGINES, "engine (default auto)", __VA_ARGS__)
+        OPT(S, "engine", 0, VALUE_CHOICE, score.engine, DFAL_ENGINES,                                        \
+            "compute a network op by op (layers) or a small one in a single call (fused); auto takes fused " \
+            "where there is one (default auto)",                                                             \
+            __VA_ARGS__)
 
 #endif
