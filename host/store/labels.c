@@ -75,13 +75,35 @@ dfal_status df_csv_row(const struct df_csv *csv, struct df_pool *pool, int64_t *
     return *row >= 0 ? DFAL_OK : fail_id(csv, pool, id);
 }
 
+/* A column that tools for labelling call otherwise; NULL: there is none. */
+static const char *likely_labels(const struct df_csv *csv)
+{
+    static const char *const words[] = {"choice", "class", "category", "target"};
+    for (const char *at = csv->found; *at;) {
+        const size_t length = strcspn(at, ",");
+        for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+            if (length == strlen(words[i]) && strncmp(at, words[i], length) == 0)
+                return words[i];
+        at += length + strspn(at + length, ", ");
+    }
+    return NULL;
+}
+
+static dfal_status fail_column(const struct df_csv *csv, int which)
+{
+    const char *likely = which == COLUMN_LABEL ? likely_labels(csv) : NULL;
+    DF_FAIL(DFAL_E_DATA, "%s:%lld: the header has no column '%s', expected %s%s%s%s%s", csv->path,
+            (long long)csv->line, column_names[which], csv->header,
+            csv->column_count == 1 ? " with commas, semicolons or tabs between" : "",
+            likely ? "; column '" : "", likely ? likely : "",
+            likely ? "' looks like the labels: rename it" : "");
+}
+
 static dfal_status begin(struct df_csv *csv)
 {
     for (int which = COLUMN_ID; which <= COLUMN_LABEL; which++)
         if (csv->position[which] < 0)
-            DF_FAIL(DFAL_E_DATA, "%s:%lld: the header has no column '%s', expected %s%s", csv->path,
-                    (long long)csv->line, column_names[which], csv->header,
-                    csv->column_count == 1 ? " with commas, semicolons or tabs between" : "");
+            return fail_column(csv, which);
     return DFAL_OK;
 }
 

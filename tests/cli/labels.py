@@ -133,6 +133,8 @@ def refusals(dfal):
         "id,label\nimg0,cow\n": ("l.csv:2", "'cow'"), "id,label\nimg0,Dogg\n": ("l.csv:2", "nearest is 'dog'"),
         "id,label\nimg0,4.0\n": ("l.csv:2", "'4.0'"), "id,label\n,cat\n": ("l.csv:2", "empty"),
         "id,label,status\nimg0,,label\n": ("l.csv:2", "label is empty"), "id,label,status\nimg0,cat,done\n": ("l.csv:2", "'done'"),
+        "annotator,choice,id\nann,cat,img0\n": ("l.csv:1: the header has no column 'label'", "; column 'choice' looks like the labels: rename it"),
+        "label,choice\ncat,img0\n": ("no column 'id', expected id,label[,annotator,seconds,status]",),
         "id:label\nimg0:cat\n": ("l.csv:1", "commas, semicolons or tabs"), "": ("l.csv", "empty"),
         "id,label\nimg0,cat," + "z" * (5 << 20): ("l.csv:2", "bytes in a record"),
         "id,label\nimg0,cat,dog\n": ("l.csv:2", "3 fields"), 'id,label\n"img0,cat\n': ("l.csv:2", "quoting"),
