@@ -16,6 +16,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/parts.h"
 #include "store/hdf5_driver.h"
 #include "store/hdf5_source.h"
 
@@ -60,8 +61,13 @@ static herr_t refuse_external(const char *parent_file, const char *parent_group,
 static dfal_status check_plain(const char *path, int64_t *size)
 {
     struct stat entry;
-    if (stat(path, &entry) != 0)
-        return df_fail_errno(errno, false, path, "open");
+    if (stat(path, &entry) != 0) {
+        const int error = errno;
+        if (error == ENOENT && df_parts_are_left(path))
+            DF_FAIL(DFAL_E_NOINPUT, "%s is not there yet, its job is unfinished: dfal status %s tells more",
+                    path, path);
+        return df_fail_errno(error, false, path, "open");
+    }
     if (S_ISDIR(entry.st_mode))
         return df_refuse_kind(path, "an HDF5 file");
     if (!S_ISREG(entry.st_mode))

@@ -206,6 +206,8 @@ def stop_train(dfal):
     check(process.returncode == 75, f"train after SIGINT: {process.returncode}")
     stop_early(dfal, [*words, "--epochs", "1000"], signal.SIGTERM)
     check(dfal.json("status", "net.h5")["job"] == "train", "status of a stopped training")
+    for line in (("info", "net.h5"), ("eval", "net.h5", "train.h5"), ("score", "net.h5", "train.h5", "-o", "s.h5")):
+        dfal.refuses(66, *line, says="net.h5 is not there yet, its job is unfinished: dfal status net.h5 tells more")
     dfal.refuses(78, *words, "--epochs", "3", says=("net.h5.parts/state.h5", "epochs 1000, expected 3; --force starts anew"))
     dfal.run("-q", *words, "--epochs", "1", "--force")
 
