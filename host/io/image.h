@@ -14,10 +14,13 @@ enum { DF_GREY = 1, DF_COLOUR = 4 };
 
 /* An orientation that belongs to the format itself, as TIFF's: it is followed even where EXIF is not. */
 enum { DF_ORIENTATION_OWN = 16 };
+/* Beside an orientation: the file says of its pixels how transparent they are, which is not looked at. */
+enum { DF_PICTURE_ALPHA = 32 };
 
 /* What a decoder tells and gives: begin once, then each row from the top. */
 struct df_row_sink {
-    /* orientation: EXIF's 1..8, of the rows that follow, or such a one and DF_ORIENTATION_OWN */
+    /* orientation: EXIF's 1..8, of the rows that follow, and DF_ORIENTATION_OWN and DF_PICTURE_ALPHA where
+     * they hold */
     dfal_status (*begin)(struct df_row_sink *self, int64_t width, int64_t height, int32_t lanes,
                          int32_t orientation);
     /* pixels [width * lanes], with DF_ROW_PADDING more bytes that are there; the sink may write to them */

@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "io/image.h"
 
-enum { FILE_HEAD = 14, CORE_HEAD = 12, INFO_HEAD = 40, COLOURS = 256 };
+enum { FILE_HEAD = 14, CORE_HEAD = 12, INFO_HEAD = 40, ALPHA_HEAD = 56, COLOURS = 256 };
 enum { PLAIN = 0, BIT_FIELDS = 3 }; /* kinds of compression */
 
 struct bitmap {
@@ -19,6 +19,7 @@ struct bitmap {
     int32_t colours;
     uint8_t palette[COLOURS][3]; /* red, green, blue */
     uint32_t mask[3];
+    bool alpha; /* there is a mask for it, too */
 };
 
 static uint32_t number(const uint8_t *b, int count)
@@ -51,6 +52,7 @@ static dfal_status read_masks(struct bitmap *b, uint32_t compression, size_t *en
         *end = at + 12;
     if (b->size < *end)
         DF_FAIL(DFAL_E_DATA, "the BMP is truncated (in its masks)");
+    b->alpha = number(b->bytes + FILE_HEAD, 4) >= ALPHA_HEAD && number(b->bytes + at + 12, 4) != 0;
     for (int c = 0; c < 3; c++) {
         b->mask[c] = number(b->bytes + at + 4 * (size_t)c, 4);
         if (!is_mask(b->mask[c]))
@@ -144,7 +146,8 @@ dfal_status df_bmp_decode(struct df_row_sink *sink, const uint8_t *bytes, size_t
         DF_FAIL(DFAL_E_DATA, "the BMP is truncated (%zu bytes, expected %zu)", size,
                 b.pixels + b.pitch * (size_t)b.height);
     DF_TRY_TO(done, status, df_alloc(&row, b.width * DF_COLOUR + DF_ROW_PADDING, 1));
-    DF_TRY_TO(done, status, sink->begin(sink, b.width, b.height, DF_COLOUR, 1));
+    DF_TRY_TO(done, status,
+              sink->begin(sink, b.width, b.height, DF_COLOUR, b.alpha ? 1 | DF_PICTURE_ALPHA : 1));
     for (int64_t y = 0; y < b.height; y++) {
         const size_t stored = (size_t)(b.top_down ? y : b.height - 1 - y);
         DF_TRY_TO(done, status, take_row(&b, row, bytes + b.pixels + stored * b.pitch));

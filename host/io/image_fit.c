@@ -81,7 +81,8 @@ static dfal_status begin(struct df_row_sink *self, int64_t width, int64_t height
 {
     struct df_fitter *f = (struct df_fitter *)self;
     const bool own = orientation & DF_ORIENTATION_OWN;
-    orientation &= ~DF_ORIENTATION_OWN;
+    f->alpha = orientation & DF_PICTURE_ALPHA;
+    orientation &= ~(DF_ORIENTATION_OWN | DF_PICTURE_ALPHA);
     f->rotated = !own && orientation != 1;
     if (!own && f->fit.ignore_exif)
         orientation = 1;

@@ -34,6 +34,7 @@ struct df_fitter {
     /* of the picture at hand */
     int32_t lanes, source_lanes;
     bool rotated;    /* EXIF says that it is to be turned, followed or not */
+    bool alpha;      /* its transparency is left out */
     bool turned;     /* rows of the file are columns of the upright picture */
     bool down_first; /* the file's columns are resized before its rows */
     int64_t width, height, row;

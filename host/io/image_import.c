@@ -185,20 +185,24 @@ static void say_begin(const struct df_image_job *job, const char *out_path, cons
 static void say_end(const struct df_image_job *job, const struct dfal_image_result *result,
                     const char *out_path)
 {
-    char rotated[64] = "";
+    char rotated[64] = "", alpha[64] = "";
     if (job->rotated > 0)
         snprintf(rotated, sizeof rotated, ", %lld %s", (long long)job->rotated,
                  job->fit.ignore_exif ? "not rotated as their EXIF asks" : "rotated as their EXIF asks");
+    if (job->alpha > 0)
+        snprintf(alpha, sizeof alpha, ", %lld whose transparency is left out", (long long)job->alpha);
     df_say(job->context, DFAL_INFO, "import.end",
            DF_FIELDS(DF_INT("samples", job->good), DF_INT("classes", job->list.class_count),
                      DF_TEXT("output", out_path), DF_INT("skipped", job->bad),
                      DF_REAL("seconds", result->seconds), DF_INT("rotated", job->rotated),
-                     DF_INT("other_files", job->list.other_files), DF_INT("hidden", job->list.hidden)),
-           "%lld pictures of %lld x %lld in %.1f s%s, %lld broken ones skipped, %lld other files and %lld "
+                     DF_INT("alpha", job->alpha), DF_INT("other_files", job->list.other_files),
+                     DF_INT("hidden", job->list.hidden)),
+           "%lld pictures of %lld x %lld in %.1f s%s%s, %lld broken ones skipped, %lld other files and %lld "
            "hidden names "
            "passed over: %s",
            (long long)job->good, (long long)job->shape.w, (long long)job->shape.h, result->seconds, rotated,
-           (long long)job->bad, (long long)job->list.other_files, (long long)job->list.hidden, out_path);
+           alpha, (long long)job->bad, (long long)job->list.other_files, (long long)job->list.hidden,
+           out_path);
     if (job->grey == job->good)
         df_say(job->context, DFAL_WARNING, "import.grey", DF_FIELDS(DF_INT("samples", job->grey)),
                "%s: every picture is grey, its three channels are equal: `channels` 1 makes a pool a third "

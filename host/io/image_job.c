@@ -55,6 +55,7 @@ static dfal_status do_one(void *user, int64_t number, int32_t thread)
     dfal_status status = df_image_job_take(job, &job->takers[thread], rows->index[i], &shape, sample);
     if (status == DFAL_OK)
         *mark = (uint8_t)((job->takers[thread].fitter.rotated ? DF_IMAGE_ROTATED : 0) |
+                          (job->takers[thread].fitter.alpha ? DF_IMAGE_ALPHA : 0) |
                           (is_grey(sample, shape) ? DF_IMAGE_GREY : 0));
     if (status == DFAL_E_DATA) {
         df_message_get(reason);

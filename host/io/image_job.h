@@ -35,7 +35,7 @@ struct df_image_job {
     struct df_identity identity;
     char *bad_path;
     uint8_t *marks; /* [pictures] when all are decoded */
-    int64_t good, bad, rotated, grey;
+    int64_t good, bad, rotated, grey, alpha;
     struct df_text bad_table;
 };
 

@@ -10,7 +10,7 @@
 
 /* Columns of a part, and bits of the column of marks. */
 enum { DF_IMAGE_SAMPLE, DF_IMAGE_MARKS, DF_IMAGE_REASON };
-enum { DF_IMAGE_ROTATED = 1, DF_IMAGE_GREY = 2, DF_IMAGE_BROKEN = 4 };
+enum { DF_IMAGE_ROTATED = 1, DF_IMAGE_GREY = 2, DF_IMAGE_BROKEN = 4, DF_IMAGE_ALPHA = 8 };
 
 struct df_image_parts {
     struct df_rows_kind kind; /* sample u8 [C, H, W] of zeros where broken, marks u8, reason text */

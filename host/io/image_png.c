@@ -118,6 +118,10 @@ static dfal_status decode(struct decoder *decoder, struct df_row_sink *sink, str
     const int64_t height = png_get_image_height(png, decoder->info);
     const bool held = png_get_interlace_type(png, decoder->info) != PNG_INTERLACE_NONE;
     DF_TRY(df_image_check(width, height, limits, held));
+    const int32_t alpha = (png_get_color_type(png, decoder->info) & PNG_COLOR_MASK_ALPHA) ||
+                                  png_get_valid(png, decoder->info, PNG_INFO_tRNS)
+                              ? DF_PICTURE_ALPHA
+                              : 0;
     const int32_t lanes = choose_lanes(decoder);
     if (held)
         (void)png_set_interlace_handling(png);
@@ -125,7 +129,7 @@ static dfal_status decode(struct decoder *decoder, struct df_row_sink *sink, str
     if (png_get_channels(png, decoder->info) != lanes || png_get_bit_depth(png, decoder->info) != 8)
         DF_FAIL(DFAL_E_INTERNAL, "libpng gives %d channels of %d bits, expected %d of 8",
                 png_get_channels(png, decoder->info), png_get_bit_depth(png, decoder->info), lanes);
-    DF_TRY(sink->begin(sink, width, height, lanes, orientation_of(decoder->bytes, decoder->size)));
+    DF_TRY(sink->begin(sink, width, height, lanes, orientation_of(decoder->bytes, decoder->size) | alpha));
     const int64_t row = width * lanes + DF_ROW_PADDING;
     return held ? give_held(decoder, sink, height, row) : give_rows(decoder, sink, height, row);
 }

@@ -48,6 +48,7 @@ static dfal_status count_part(struct df_image_job *job, int64_t part)
         bad += !is_good(job, i);
         job->rotated += (job->marks[i] & DF_IMAGE_ROTATED) != 0;
         job->grey += (job->marks[i] & DF_IMAGE_GREY) != 0;
+        job->alpha += (job->marks[i] & DF_IMAGE_ALPHA) != 0;
     }
     job->good += end - begin - bad;
     job->bad += bad;

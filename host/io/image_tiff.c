@@ -318,7 +318,9 @@ static dfal_status decode(struct decoder *d, struct df_row_sink *sink, struct df
     orientation = orientation >= 1 && orientation <= 8 ? orientation : 1;
     DF_TRY(df_alloc(&d->raw, rows * d->row_bytes, 1));
     DF_TRY(df_alloc(&d->row, (int64_t)d->width * lanes + DF_ROW_PADDING, 1));
-    DF_TRY(sink->begin(sink, d->width, d->height, lanes, orientation | DF_ORIENTATION_OWN));
+    const int32_t alpha =
+        d->extra == EXTRASAMPLE_ASSOCALPHA || d->extra == EXTRASAMPLE_UNASSALPHA ? DF_PICTURE_ALPHA : 0;
+    DF_TRY(sink->begin(sink, d->width, d->height, lanes, orientation | DF_ORIENTATION_OWN | alpha));
     if (held)
         DF_TRY(hold(d));
     return give_rows(d, sink, held);

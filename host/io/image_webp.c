@@ -67,7 +67,9 @@ dfal_status df_webp_decode(struct df_row_sink *sink, const uint8_t *bytes, size_
     const int64_t pitch = width * DF_COLOUR + DF_ROW_PADDING;
     DF_TRY(df_image_check(width, height, limits, true));
     DF_TRY_TO(done, status, df_alloc(&pixels, height * pitch, 1));
-    DF_TRY_TO(done, status, sink->begin(sink, width, height, DF_COLOUR, orientation_of(bytes, riff)));
+    DF_TRY_TO(done, status,
+              sink->begin(sink, width, height, DF_COLOUR,
+                          orientation_of(bytes, riff) | (config.input.has_alpha ? DF_PICTURE_ALPHA : 0)));
     config.output.colorspace = MODE_RGBA;
     config.output.is_external_memory = 1;
     config.output.u.RGBA = (WebPRGBABuffer){pixels, (int)pitch, (size_t)(height * pitch)};

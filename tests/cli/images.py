@@ -263,6 +263,24 @@ def sizes(dfal):
     no_output(dfal, "other.h5")
 
 
+def transparency(dfal):
+    """Pictures whose transparency is left out are counted; a colour that stands for it counts too."""
+    line = ("import", "images", "in", "--resize", "4", "--crop", "4", "-o", "pool.h5", "--force")
+    os.makedirs(dfal.at("in"))
+    for name in ("colour.png", "bits.png", "colour.bmp", "colour.jpg", "colour.tif", "inks.tif", "lossless.webp"):
+        shutil.copy(os.path.join(SEEDS, name), dfal.at("in"))
+    _, err = dfal.run(*line)
+    check("transparency" not in err, f"no transparency: {err}")
+    for name in ("alpha.tif", "multiplied.tif", "alpha.webp", "grey-alpha.png", "palette.png"):
+        shutil.copy(os.path.join(SEEDS, name), dfal.at("in"))
+    write(dfal, "in/key.png", b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 0, 0, 0, 0)) +
+          chunk(b"tRNS", b"\0\7") + chunk(b"IDAT", zlib.compress(b"\0\7\7\7\7" * 4)) + chunk(b"IEND", b""))
+    _, err = dfal.run(*line)
+    check("6 whose transparency is left out" in err, f"the closing line: {err}")
+    _, err = dfal.run("--log-format", "json", *line)
+    check('"alpha": 6' in err or '"alpha":6' in err, f"the event counts others: {err}")
+
+
 def formats(dfal):
     """WebP, BMP, TIFF, whatever their names say; EXIF followed or not, and counted; grey pictures in three channels."""
     os.makedirs(dfal.at("in"))
@@ -451,4 +469,4 @@ def full_disk(dfal):
         check(not left, f"full at {size} left {left}")
 
 
-main({f.__name__: f for f in (folders, bytes_scaling, names, found_by_find, bad_tables, lists, broken, sizes, formats, giant, links, kills, stops, changed, full_disk)})
+main({f.__name__: f for f in (folders, bytes_scaling, names, found_by_find, bad_tables, lists, broken, sizes, transparency, formats, giant, links, kills, stops, changed, full_disk)})
