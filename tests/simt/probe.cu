@@ -225,6 +225,8 @@ __global__ void fault_in_block(enum probe_fault fault, int32_t *out)
         return;
     if (fault == PROBE_COPY_ENDS && t == 17)
         df_copy_begin(open, out, true);
+    if (fault == PROBE_COPY_ENDS)
+        return;
     if (fault == PROBE_PRODUCT_ENDS) {
         const uint32_t words[4] = {}, two[2] = {};
         float sum[4] = {};
