@@ -263,13 +263,12 @@ static void run_product(const struct layer *layer, ref_product *product, bool ba
 {
     const struct df_layer_desc *desc = &layer->head.desc;
     const struct ref_layer plain = {desc, layer->weight, layer->bias, 0, scratch},
-                           half = {desc, layer->scaled, layer->bias, layer->weight_shift, scratch},
-                           both = {desc, layer->scaled, layer->zeros, layer->weight_shift, scratch},
+                           scaled = {desc, layer->scaled, layer->zeros, layer->weight_shift, scratch},
                            low = {desc, layer->low, layer->zeros, layer->weight_shift, scratch};
     if (desc->split)
-        ref_split_run(&both, &low, backward ? NULL : layer->bias, product, out, in, rows);
+        ref_split_run(&scaled, &low, backward ? NULL : layer->bias, product, out, in, rows);
     else if (desc->half_backward && backward)
-        ref_half_bwd(&half, product, out, in, rows);
+        ref_half_bwd(&scaled, product, out, in, rows);
     else
         product(&plain, out, in, rows);
 }
