@@ -185,18 +185,11 @@ INLINE vec unit_of_window(const vec value[4], bool relu, uint8_t code[LANES])
 {
     vec largest = relu ? vec_zero() : value[0];
     vec_codes codes = codes_all(relu ? DF_STACK_DEAD : 0);
-    if (relu)
-        for (int q = 0; q < 4; q++) {
-            const vec_mask larger = vec_greater(value[q], largest);
-            largest = vec_choose(larger, value[q], largest);
-            codes = codes_choose(larger, q, codes);
-        }
-    else
-        for (int q = 1; q < 4; q++) {
-            const vec_mask larger = vec_takes(value[q], largest);
-            largest = vec_choose(larger, value[q], largest);
-            codes = codes_choose(larger, q, codes);
-        }
+    for (int q = relu ? 0 : 1; q < 4; q++) { /* a 0 is a number: the plain comparison tells the same of it */
+        const vec_mask larger = relu ? vec_greater(value[q], largest) : vec_takes(value[q], largest);
+        largest = vec_choose(larger, value[q], largest);
+        codes = codes_choose(larger, q, codes);
+    }
     codes_store(code, codes);
     return largest;
 }
